@@ -1,0 +1,57 @@
+
+/*
+ * Time cells: how many events each minute and each hour had, all together
+ * and of each type.
+ *
+ * Each level keeps what is not older than its horizon, which moves forward
+ * only: the minutes to 48 hours before the last receipt, the hours to as
+ * long before it as the program says.  When there is no room the periods
+ * that end first go first, minutes before hours, and the horizon moves with
+ * them: so old hours make room for minutes, and of the last hours nothing
+ * goes while there are older minutes.  The period of now is never dropped;
+ * of the minutes ahead of it single chunks are, the farthest first.
+ *
+ * Copyright (C) The nginx analytics authors
+ */
+
+
+#ifndef _NGX_ANALYTICS_CELLS_H_INCLUDED_
+#define _NGX_ANALYTICS_CELLS_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_analytics_chunks.h"
+
+
+/* chunks that one event can need: on each level of all and of its type */
+#define NGX_ANALYTICS_CELLS_NEED   4
+
+/*
+ * Words saved for undo, at most.  Each chunk: its creation, the count, and
+ * what was lost (2).  Then the busiest hour (2) and the older events.
+ */
+#define NGX_ANALYTICS_CELLS_WORDS                                             \
+    (NGX_ANALYTICS_CELLS_NEED * (NGX_ANALYTICS_CHUNK_WORDS + 3) + 3)
+
+
+void ngx_analytics_cells_init(ngx_analytics_zone_t *z);
+
+/* Transactions of their own: moves the horizons to a time of receipt. */
+void ngx_analytics_cells_advance(ngx_analytics_zone_t *z, int64_t received);
+
+/*
+ * Transactions of their own: frees some of what has expired, and as much as
+ * one event can need if that can be had.
+ */
+void ngx_analytics_cells_room(ngx_analytics_zone_t *z, int64_t received);
+
+/* Counts an event of that type and time. */
+void ngx_analytics_cells_fold(ngx_analytics_zone_t *z, ngx_uint_t type,
+    int64_t time);
+
+/* Since when the hours are complete. */
+int64_t ngx_analytics_cells_from(ngx_analytics_zone_t *z);
+
+
+#endif /* _NGX_ANALYTICS_CELLS_H_INCLUDED_ */

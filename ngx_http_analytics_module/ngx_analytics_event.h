@@ -1,0 +1,120 @@
+
+/*
+ * The event, and the format that maps it to JSON and back.
+ *
+ * Copyright (C) The nginx analytics authors
+ */
+
+
+#ifndef _NGX_ANALYTICS_EVENT_H_INCLUDED_
+#define _NGX_ANALYTICS_EVENT_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_analytics_writer.h"
+
+
+#define NGX_ANALYTICS_NAME_MAX       255      /* bytes of a user or a type */
+#define NGX_ANALYTICS_ERRORS_MAX     20       /* reported of one body */
+#define NGX_ANALYTICS_TIME_NONE      INT64_MIN
+
+
+typedef struct {
+    ngx_str_t       user;              /* 1 to 255 bytes of UTF-8 */
+    ngx_str_t       type;              /* likewise */
+    ngx_str_t       properties;        /* a JSON object as sent, or empty */
+    int64_t         time;              /* microseconds; TIME_NONE: received */
+    uint64_t        user_hash;         /* set by ngx_analytics_zone_hash() */
+    uint64_t        type_hash;
+} ngx_analytics_event_t;
+
+
+/*
+ * How events look as JSON: which member of an object holds what.  The same
+ * mapping serves both ways.
+ */
+typedef struct {
+    ngx_str_t       name;
+    ngx_str_t       user;              /* names of members, */
+    ngx_str_t       type;              /* or the constant, if constant */
+    ngx_str_t       time;              /* empty: the time of receipt */
+    ngx_str_t       properties;        /* empty: none are kept */
+    int64_t         unit;              /* of time, usec; 0: RFC 3339 */
+
+    ngx_str_t       keys[4];           /* "name": in this order, for writing */
+
+    unsigned        integer:1;         /* the user is an integer */
+    unsigned        constant:1;        /* the type is a constant */
+    unsigned        rest:1;            /* properties: what is not mapped */
+} ngx_analytics_format_t;
+
+
+/* One thing that is wrong with one event of a body. */
+typedef struct {
+    ngx_uint_t      index;             /* of the event, from 0 */
+    ngx_str_t       field;             /* empty: the event itself */
+    const char     *detail;
+} ngx_analytics_error_t;
+
+
+/* Decoded events come in runs that fit under one lock of a zone. */
+typedef struct ngx_analytics_run_s  ngx_analytics_run_t;
+
+struct ngx_analytics_run_s {
+    ngx_analytics_run_t     *next;
+    ngx_analytics_event_t   *events;
+    ngx_uint_t               n;
+    ngx_uint_t               size;
+};
+
+
+typedef struct {
+    /* set by the caller */
+    ngx_analytics_format_t  *format;
+    int64_t                  now;      /* microseconds */
+    ngx_uint_t               ndjson;   /* objects, each a line */
+    ngx_analytics_alloc_pt   alloc;    /* for the runs and unescaped text */
+    void                    *ctx;
+
+    /* the result */
+    ngx_analytics_run_t     *first;
+    ngx_analytics_run_t     *last;
+    ngx_uint_t               n;        /* events in all runs */
+    ngx_uint_t               list;     /* not just one object */
+
+    const char              *err;      /* of NGX_DECLINED and NGX_ABORT */
+    size_t                   offset;   /* where, of NGX_DECLINED */
+    ngx_analytics_error_t    errors[NGX_ANALYTICS_ERRORS_MAX];
+    ngx_uint_t               nerrors;  /* at most NGX_ANALYTICS_ERRORS_MAX */
+} ngx_analytics_decode_t;
+
+
+/*
+ * Fills format->keys.  Returns NGX_OK, or NGX_ERROR if alloc failed.
+ */
+ngx_int_t ngx_analytics_format_init(ngx_analytics_format_t *format,
+    ngx_analytics_alloc_pt alloc, void *ctx);
+
+/*
+ * Reads a whole body: an object, an array of objects, or objects that follow
+ * each other.  Texts of the events are slices of the body where they can be.
+ * Returns
+ *     NGX_OK        d->n events are in the runs
+ *     NGX_DECLINED  not JSON: d->err and d->offset say why
+ *     NGX_ABORT     JSON, but not (all) events: d->err, or d->errors
+ *     NGX_ERROR     alloc failed
+ */
+ngx_int_t ngx_analytics_decode(ngx_analytics_decode_t *d, u_char *data,
+    size_t len);
+
+/*
+ * Writes an accepted event in its format, with its id; an event without a
+ * time of its own has that of its receipt.
+ */
+void ngx_analytics_event_write(ngx_analytics_writer_t *w,
+    ngx_analytics_format_t *format, ngx_analytics_event_t *event,
+    uint64_t id, int64_t received);
+
+
+#endif /* _NGX_ANALYTICS_EVENT_H_INCLUDED_ */

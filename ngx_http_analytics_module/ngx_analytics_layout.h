@@ -1,0 +1,261 @@
+
+/*
+ * What the zone looks like inside, for the files that fold and answer.
+ *
+ * The arena starts with ngx_analytics_zone_s.  Behind it, at offsets kept
+ * there, lie the types, the hash tables' buckets and two pools of blocks of
+ * a fixed size: so nothing ever fragments, and what one pool holds cannot
+ * push out what another holds.  A block is known by its number; 0 is none.
+ *
+ * Copyright (C) The nginx analytics authors
+ */
+
+
+#ifndef _NGX_ANALYTICS_LAYOUT_H_INCLUDED_
+#define _NGX_ANALYTICS_LAYOUT_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_analytics_hll.h"
+#include "ngx_analytics_zone.h"
+
+
+#define NGX_ANALYTICS_MAGIC           0x31656e6f7a414e47ULL
+#define NGX_ANALYTICS_LAYOUT          1
+
+#define NGX_ANALYTICS_UNDO_MAX        256       /* words of a transaction */
+
+#define NGX_ANALYTICS_USER_INLINE     56        /* bytes of the name */
+#define NGX_ANALYTICS_USER_TYPES      3
+#define NGX_ANALYTICS_MORE_NAME       112
+#define NGX_ANALYTICS_MORE_TYPES      14
+
+/* ngx_analytics_user_t.flags */
+#define NGX_ANALYTICS_USER_HEAD       0x01      /* a user starts here */
+#define NGX_ANALYTICS_USER_TOUCHED    0x02      /* since the hand came by */
+#define NGX_ANALYTICS_USER_INEXACT    0x04      /* may have left before */
+#define NGX_ANALYTICS_USER_LOSSY      0x08      /* events lack in its types */
+
+/* a user's count of one type: 16 bits of id above 48 bits of count */
+#define NGX_ANALYTICS_ENTRY_BITS      48
+#define ngx_analytics_entry_type(e)   ((ngx_uint_t)                           \
+                                       ((e) >> NGX_ANALYTICS_ENTRY_BITS))
+#define ngx_analytics_entry_count(e)                                          \
+    ((e) & (((uint64_t) 1 << NGX_ANALYTICS_ENTRY_BITS) - 1))
+
+/* a chunk is 64 buckets in a row: 64 minutes or 64 hours of one series */
+#define NGX_ANALYTICS_CHUNK_BITS      6
+#define NGX_ANALYTICS_CHUNK           (1 << NGX_ANALYTICS_CHUNK_BITS)
+#define NGX_ANALYTICS_CHUNK_FREE      UINT64_MAX
+
+/*
+ * A period is the chunks of one number.  The minutes between 48 hours back
+ * and 24 hours ahead are 69 periods; the hours are told apart until 2209.
+ */
+#define NGX_ANALYTICS_RING_MINUTES    128
+#define NGX_ANALYTICS_RING_HOURS      32768
+
+
+typedef struct {
+    uint64_t                offset;
+    uint64_t                old;
+} ngx_analytics_undo_t;
+
+
+typedef struct {
+    uint64_t                origin;    /* offset of block 0, if it existed */
+    uint32_t                size;      /* of a block */
+    uint32_t                nblocks;   /* numbers 1 to nblocks */
+    uint32_t                bump;      /* from here on none was ever used */
+    uint32_t                free;      /* the first of those given back */
+    uint32_t                used;
+    uint32_t                reserved;
+} ngx_analytics_pool_t;
+
+
+/*
+ * The first 16 bytes of every block.  Taking a block saves them for undo
+ * and clears them; the rest of a block that is not yet linked to anything
+ * may be written as it comes.
+ */
+typedef struct {
+    uint32_t                next;
+    uint32_t                tail;
+    uint64_t                mark;
+} ngx_analytics_block_t;
+
+
+typedef struct {
+    uint32_t                next;      /* in the bucket, or free */
+    uint32_t                hash;
+    uint32_t                heap;      /* 1 + place in the top heap, or 0 */
+    uint16_t                ntypes;
+    u_char                  len;
+    u_char                  flags;
+
+    uint64_t                count;
+    int64_t                 first;
+    int64_t                 last;
+    uint32_t                name_more;   /* the name's rest, in order */
+    uint32_t                types_more;  /* the newest block comes first */
+    uint64_t                types[NGX_ANALYTICS_USER_TYPES];
+    u_char                  name[NGX_ANALYTICS_USER_INLINE];
+} ngx_analytics_user_t;
+
+
+typedef struct {
+    uint32_t                next;
+    uint32_t                tail;      /* the chain's last block, of types */
+    uint64_t                mark;      /* 0: no HEAD for the hand */
+
+    union {
+        u_char              name[NGX_ANALYTICS_MORE_NAME];
+        uint64_t            types[NGX_ANALYTICS_MORE_TYPES];
+    } u;
+} ngx_analytics_more_t;
+
+
+typedef struct {
+    uint32_t                next;      /* in the bucket, or free */
+    uint32_t                link;      /* in its period, a ring */
+    uint64_t                key;       /* level, series, chunk number */
+    uint64_t                counts[NGX_ANALYTICS_CHUNK];
+} ngx_analytics_chunk_t;
+
+
+typedef struct {
+    uint64_t                count;
+    uint32_t                hash;
+    uint32_t                next;      /* 1 + id, in the bucket */
+
+    /* the chunks counted in last: only hints, never saved for undo */
+    uint32_t                hints[NGX_ANALYTICS_LEVELS];
+
+    u_char                  len;
+    u_char                  name[NGX_ANALYTICS_NAME_MAX];
+} ngx_analytics_type_t;
+
+
+typedef struct {
+    uint64_t                count;
+    uint64_t                user;      /* its block */
+} ngx_analytics_top_t;
+
+
+typedef struct {
+    int64_t                 horizon;   /* the first chunk number kept */
+    int64_t                 lowest;    /* no period below has chunks */
+} ngx_analytics_span_t;
+
+
+struct ngx_analytics_zone_s {
+
+    /* constant since the creation */
+
+    uint64_t                magic;
+    uint64_t                layout;
+    uint64_t                size;
+    uint64_t                fixed;     /* bytes that are not pools */
+    uint64_t                key[2];
+    int64_t                 created;
+
+    uint64_t                types;       /* offsets */
+    uint64_t                types_hash;
+    uint64_t                users_hash;
+    uint64_t                cells_hash;
+
+    uint32_t                types_max;   /* "other" included */
+    uint32_t                types_mask;
+    uint32_t                users_mask;
+    uint32_t                cells_mask;
+    uint32_t                top_max;
+    uint32_t                reserved;
+
+    /* changed within transactions only */
+
+    ngx_analytics_pool_t    users;
+    ngx_analytics_pool_t    cells;
+
+    ngx_analytics_program_t program;
+
+    uint64_t                accepted;
+    int64_t                 received;
+    uint64_t                events;
+    uint64_t                older;
+
+    uint64_t                type_overflow;
+    uint64_t                live;          /* users in the table */
+    uint64_t                evicted;
+    uint64_t                refused;       /* events whose user had no room */
+    uint64_t                lost;          /* periods and cells, for room */
+    int64_t                 lost_hour;     /* the hours are whole from here */
+
+    uint64_t                peak_count;
+    int64_t                 peak_hour;
+    uint64_t                hour_of_day[24];
+
+    uint32_t                ntypes;
+    uint32_t                hand;          /* the last user looked at */
+    uint32_t                top_size;
+    uint32_t                expired;       /* last of the chunks to free */
+
+    ngx_analytics_span_t    spans[NGX_ANALYTICS_LEVELS];
+
+    ngx_analytics_top_t     top[NGX_ANALYTICS_TOP_MAX];
+    u_char                  hll[NGX_ANALYTICS_HLL_SIZE];
+
+    /* the last chunk of each period, by chunk number */
+    uint32_t                minutes[NGX_ANALYTICS_RING_MINUTES];
+    uint32_t                hours[NGX_ANALYTICS_RING_HOURS];
+
+    /* changed beside transactions */
+
+    uint32_t                hints[NGX_ANALYTICS_LEVELS];
+    uint64_t                rollbacks;
+    uint64_t                undo_count;
+    ngx_analytics_undo_t    undo[NGX_ANALYTICS_UNDO_MAX];
+};
+
+
+#define ngx_analytics_at(z, offset)  ((void *) ((u_char *) (z) + (offset)))
+
+
+static ngx_inline ngx_analytics_user_t *
+ngx_analytics_user(ngx_analytics_zone_t *z, uint32_t block)
+{
+    return ngx_analytics_at(z, z->users.origin
+                               + block * sizeof(ngx_analytics_user_t));
+}
+
+
+static ngx_inline ngx_analytics_more_t *
+ngx_analytics_more(ngx_analytics_zone_t *z, uint32_t block)
+{
+    return (ngx_analytics_more_t *) ngx_analytics_user(z, block);
+}
+
+
+static ngx_inline ngx_analytics_chunk_t *
+ngx_analytics_chunk(ngx_analytics_zone_t *z, uint32_t block)
+{
+    return ngx_analytics_at(z, z->cells.origin
+                               + block * sizeof(ngx_analytics_chunk_t));
+}
+
+
+static ngx_inline ngx_analytics_type_t *
+ngx_analytics_type(ngx_analytics_zone_t *z, ngx_uint_t id)
+{
+    return ngx_analytics_at(z, z->types + id * sizeof(ngx_analytics_type_t));
+}
+
+
+/*
+ * Buckets and stored hashes are made of the upper half of a hash, the
+ * registers of the HyperLogLog mostly of the lower.
+ */
+#define ngx_analytics_hash32(hash)   ((uint32_t) ((hash) >> 32))
+
+
+#endif /* _NGX_ANALYTICS_LAYOUT_H_INCLUDED_ */

@@ -1,0 +1,29 @@
+
+/*
+ * The types of events.  An id is given once and never again; id 0 is
+ * "other", which takes in all types that no longer fit.
+ *
+ * Copyright (C) The nginx analytics authors
+ */
+
+
+#ifndef _NGX_ANALYTICS_TYPES_H_INCLUDED_
+#define _NGX_ANALYTICS_TYPES_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_analytics_layout.h"
+
+
+/* words saved for undo, at most: the bucket, how many, the count */
+#define NGX_ANALYTICS_TYPES_WORDS  3
+
+void ngx_analytics_types_init(ngx_analytics_zone_t *z);
+
+/* Counts the event in its type.  Returns the type's id. */
+ngx_uint_t ngx_analytics_types_fold(ngx_analytics_zone_t *z,
+    ngx_analytics_event_t *event);
+
+
+#endif /* _NGX_ANALYTICS_TYPES_H_INCLUDED_ */

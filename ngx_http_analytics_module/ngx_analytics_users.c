@@ -1,0 +1,453 @@
+
+/*
+ * Copyright (C) The nginx analytics authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_analytics_arena.h"
+#include "ngx_analytics_users.h"
+
+
+static ngx_int_t ngx_analytics_user_is(ngx_analytics_zone_t *z,
+    ngx_analytics_user_t *user, ngx_str_t *name);
+static uint32_t ngx_analytics_users_insert(ngx_analytics_zone_t *z,
+    ngx_analytics_event_t *event, ngx_uint_t type, int64_t time);
+static void ngx_analytics_user_set_name(ngx_analytics_zone_t *z,
+    ngx_analytics_user_t *user, ngx_str_t *name);
+static void ngx_analytics_user_count(ngx_analytics_zone_t *z,
+    ngx_analytics_user_t *user, ngx_uint_t type, int64_t time);
+static void ngx_analytics_user_add_type(ngx_analytics_zone_t *z,
+    ngx_analytics_user_t *user, ngx_uint_t type);
+static void ngx_analytics_users_remove(ngx_analytics_zone_t *z,
+    uint32_t block);
+static void ngx_analytics_users_unlink(ngx_analytics_zone_t *z,
+    uint32_t block);
+
+
+uint32_t
+ngx_analytics_users_find(ngx_analytics_zone_t *z, ngx_str_t *name,
+    uint64_t hash)
+{
+    uint32_t               n, h;
+    ngx_analytics_user_t  *user;
+
+    h = ngx_analytics_hash32(hash);
+
+    for (n = *ngx_analytics_users_bucket(z, h); n; n = user->next) {
+        user = ngx_analytics_user(z, n);
+
+        if (user->hash == h
+            && user->len == name->len
+            && ngx_analytics_user_is(z, user, name))
+        {
+            return n;
+        }
+    }
+
+    return 0;
+}
+
+
+static ngx_int_t
+ngx_analytics_user_is(ngx_analytics_zone_t *z, ngx_analytics_user_t *user,
+    ngx_str_t *name)
+{
+    size_t                 done, n;
+    uint32_t               block;
+    ngx_analytics_more_t  *more;
+
+    n = ngx_min(name->len, NGX_ANALYTICS_USER_INLINE);
+
+    if (ngx_memcmp(user->name, name->data, n) != 0) {
+        return 0;
+    }
+
+    done = n;
+
+    for (block = user->name_more; block; block = more->next) {
+        more = ngx_analytics_more(z, block);
+
+        n = ngx_min(name->len - done, NGX_ANALYTICS_MORE_NAME);
+
+        if (ngx_memcmp(more->u.name, name->data + done, n) != 0) {
+            return 0;
+        }
+
+        done += n;
+    }
+
+    return 1;
+}
+
+
+size_t
+ngx_analytics_user_name(ngx_analytics_zone_t *z, ngx_analytics_user_t *user,
+    u_char *dst)
+{
+    size_t                 done, n;
+    uint32_t               block;
+    ngx_analytics_more_t  *more;
+
+    done = ngx_min(user->len, NGX_ANALYTICS_USER_INLINE);
+    ngx_memcpy(dst, user->name, done);
+
+    for (block = user->name_more; block; block = more->next) {
+        more = ngx_analytics_more(z, block);
+
+        n = ngx_min(user->len - done, NGX_ANALYTICS_MORE_NAME);
+        ngx_memcpy(dst + done, more->u.name, n);
+
+        done += n;
+    }
+
+    return done;
+}
+
+
+ngx_int_t
+ngx_analytics_user_name_cmp(ngx_analytics_zone_t *z,
+    ngx_analytics_user_t *one, ngx_analytics_user_t *two)
+{
+    size_t     len;
+    u_char     name1[NGX_ANALYTICS_NAME_MAX], name2[NGX_ANALYTICS_NAME_MAX];
+    ngx_int_t  rc;
+
+    len = ngx_min(one->len, two->len);
+
+    rc = ngx_memcmp(one->name, two->name,
+                    ngx_min(len, NGX_ANALYTICS_USER_INLINE));
+
+    if (rc == 0 && len > NGX_ANALYTICS_USER_INLINE) {
+        ngx_analytics_user_name(z, one, name1);
+        ngx_analytics_user_name(z, two, name2);
+
+        rc = ngx_memcmp(name1, name2, len);
+    }
+
+    return rc ? rc : (ngx_int_t) one->len - (ngx_int_t) two->len;
+}
+
+
+uint32_t
+ngx_analytics_users_fold(ngx_analytics_zone_t *z,
+    ngx_analytics_event_t *event, ngx_uint_t type, int64_t time)
+{
+    uint32_t  n;
+
+    n = ngx_analytics_users_find(z, &event->user, event->user_hash);
+
+    if (n == 0) {
+        return ngx_analytics_users_insert(z, event, type, time);
+    }
+
+    ngx_analytics_user_count(z, ngx_analytics_user(z, n), type, time);
+
+    return n;
+}
+
+
+static uint32_t
+ngx_analytics_users_insert(ngx_analytics_zone_t *z,
+    ngx_analytics_event_t *event, ngx_uint_t type, int64_t time)
+{
+    uint32_t               n, *bucket;
+    ngx_analytics_user_t  *user;
+
+    if (ngx_analytics_pool_left(&z->users) < 1 + NGX_ANALYTICS_USERS_NAME) {
+        ngx_analytics_add(z, &z->refused, 1);
+        return 0;
+    }
+
+    n = ngx_analytics_pool_alloc(z, &z->users);
+    user = ngx_analytics_user(z, n);
+
+    bucket = ngx_analytics_users_bucket(z,
+                                   ngx_analytics_hash32(event->user_hash));
+
+    user->next = *bucket;
+    user->hash = ngx_analytics_hash32(event->user_hash);
+    user->flags = NGX_ANALYTICS_USER_HEAD;
+
+    if (z->evicted || z->refused) {
+        user->flags |= NGX_ANALYTICS_USER_INEXACT;
+    }
+
+    user->count = 1;
+    user->first = time;
+    user->last = time;
+
+    user->types_more = 0;
+    user->ntypes = 1;
+    user->types[0] = ((uint64_t) type << NGX_ANALYTICS_ENTRY_BITS) + 1;
+
+    ngx_analytics_user_set_name(z, user, &event->user);
+
+    ngx_analytics_put32(z, bucket, n);
+    ngx_analytics_add(z, &z->live, 1);
+
+    return n;
+}
+
+
+/* The user is not reachable yet, and there are blocks enough. */
+
+static void
+ngx_analytics_user_set_name(ngx_analytics_zone_t *z,
+    ngx_analytics_user_t *user, ngx_str_t *name)
+{
+    size_t                 done, n;
+    uint32_t               block, *link;
+    ngx_analytics_more_t  *more;
+
+    user->len = (u_char) name->len;
+
+    done = ngx_min(name->len, NGX_ANALYTICS_USER_INLINE);
+    ngx_memcpy(user->name, name->data, done);
+
+    link = &user->name_more;
+
+    while (done < name->len) {
+        block = ngx_analytics_pool_alloc(z, &z->users);
+        more = ngx_analytics_more(z, block);
+
+        n = ngx_min(name->len - done, NGX_ANALYTICS_MORE_NAME);
+        ngx_memcpy(more->u.name, name->data + done, n);
+
+        done += n;
+
+        *link = block;
+        link = &more->next;
+    }
+
+    *link = 0;
+}
+
+
+static void
+ngx_analytics_user_count(ngx_analytics_zone_t *z, ngx_analytics_user_t *user,
+    ngx_uint_t type, int64_t time)
+{
+    uint64_t                    *entry;
+    ngx_analytics_user_types_t   ut;
+
+    ngx_analytics_add(z, &user->count, 1);
+
+    if (time < user->first) {
+        ngx_analytics_put_time(z, &user->first, time);
+    }
+
+    if (time > user->last) {
+        ngx_analytics_put_time(z, &user->last, time);
+    }
+
+    if (!(user->flags & NGX_ANALYTICS_USER_TOUCHED)) {
+        ngx_analytics_put8(z, &user->flags,
+                           user->flags | NGX_ANALYTICS_USER_TOUCHED);
+    }
+
+    ngx_analytics_user_types_init(user, &ut);
+
+    for ( ;; ) {
+        entry = ngx_analytics_user_types_next(z, &ut);
+
+        if (entry == NULL) {
+            ngx_analytics_user_add_type(z, user, type);
+            return;
+        }
+
+        if (ngx_analytics_entry_type(*entry) == type) {
+            ngx_analytics_add(z, entry, 1);
+            return;
+        }
+    }
+}
+
+
+static void
+ngx_analytics_user_add_type(ngx_analytics_zone_t *z,
+    ngx_analytics_user_t *user, ngx_uint_t type)
+{
+    uint32_t               block;
+    uint64_t               entry;
+    ngx_uint_t             n;
+    ngx_analytics_more_t  *more;
+
+    entry = ((uint64_t) type << NGX_ANALYTICS_ENTRY_BITS) + 1;
+
+    if (user->ntypes < NGX_ANALYTICS_USER_TYPES) {
+        ngx_analytics_put64(z, &user->types[user->ntypes], entry);
+        ngx_analytics_put16(z, &user->ntypes, user->ntypes + 1);
+        return;
+    }
+
+    n = (user->ntypes - NGX_ANALYTICS_USER_TYPES) % NGX_ANALYTICS_MORE_TYPES;
+
+    if (n == 0) {
+        block = ngx_analytics_pool_alloc(z, &z->users);
+
+        if (block == 0) {
+            ngx_analytics_put8(z, &user->flags,
+                               user->flags | NGX_ANALYTICS_USER_LOSSY);
+            return;
+        }
+
+        more = ngx_analytics_more(z, block);
+
+        more->next = user->types_more;
+        more->tail = more->next ? ngx_analytics_more(z, more->next)->tail
+                                : block;
+
+        ngx_analytics_put32(z, &user->types_more, block);
+
+    } else {
+        more = ngx_analytics_more(z, user->types_more);
+    }
+
+    ngx_analytics_put64(z, &more->u.types[n], entry);
+    ngx_analytics_put16(z, &user->ntypes, user->ntypes + 1);
+}
+
+
+void
+ngx_analytics_user_types_init(ngx_analytics_user_t *user,
+    ngx_analytics_user_types_t *ut)
+{
+    ut->entry = user->types;
+    ut->left = ngx_min(user->ntypes, NGX_ANALYTICS_USER_TYPES);
+    ut->total = user->ntypes - ut->left;
+    ut->more = user->types_more;
+}
+
+
+uint64_t *
+ngx_analytics_user_types_next(ngx_analytics_zone_t *z,
+    ngx_analytics_user_types_t *ut)
+{
+    ngx_analytics_more_t  *more;
+
+    if (ut->left == 0) {
+
+        if (ut->total == 0) {
+            return NULL;
+        }
+
+        more = ngx_analytics_more(z, ut->more);
+
+        /* the first block is the newest: all behind it are full */
+
+        ut->entry = more->u.types;
+        ut->left = (ut->total - 1) % NGX_ANALYTICS_MORE_TYPES + 1;
+        ut->total -= ut->left;
+        ut->more = more->next;
+    }
+
+    ut->left--;
+
+    return ut->entry++;
+}
+
+
+/*
+ * The clock algorithm, or second chance: the hand goes round over the
+ * blocks; who was active since it last came by stays, and so does the top
+ * heap.  As a new user takes the block that was just given up, the order of
+ * the blocks is mostly that of arrival, and who leaves is the longest idle
+ * to within one round.
+ */
+ngx_int_t
+ngx_analytics_users_evict(ngx_analytics_zone_t *z)
+{
+    uint32_t               n;
+    ngx_int_t              rc;
+    ngx_analytics_user_t  *user;
+
+    n = z->hand + 1;
+
+    if (n >= z->users.bump) {
+        n = 1;
+    }
+
+    rc = NGX_AGAIN;
+    user = ngx_analytics_user(z, n);
+
+    ngx_analytics_put32(z, &z->hand, n);
+
+    if ((user->flags & NGX_ANALYTICS_USER_HEAD) && user->heap == 0) {
+
+        if (user->flags & NGX_ANALYTICS_USER_TOUCHED) {
+            ngx_analytics_put8(z, &user->flags,
+                         user->flags & (u_char) ~NGX_ANALYTICS_USER_TOUCHED);
+
+        } else {
+            ngx_analytics_users_remove(z, n);
+            ngx_analytics_add(z, &z->evicted, 1);
+            rc = NGX_OK;
+        }
+    }
+
+    ngx_analytics_commit(z);
+
+    return rc;
+}
+
+
+static void
+ngx_analytics_users_remove(ngx_analytics_zone_t *z, uint32_t block)
+{
+    uint32_t               n, last;
+    ngx_analytics_user_t  *user;
+
+    user = ngx_analytics_user(z, block);
+
+    ngx_analytics_users_unlink(z, block);
+
+    /* the user, its types, its name: one chain, whose last block is known */
+
+    n = 1;
+    last = block;
+
+    if (user->types_more) {
+        ngx_analytics_put32(z, &user->next, user->types_more);
+
+        last = ngx_analytics_more(z, user->types_more)->tail;
+
+        n += (user->ntypes - NGX_ANALYTICS_USER_TYPES
+              + NGX_ANALYTICS_MORE_TYPES - 1) / NGX_ANALYTICS_MORE_TYPES;
+    }
+
+    if (user->name_more) {
+        ngx_analytics_put32(z, &ngx_analytics_more(z, last)->next,
+                            user->name_more);
+
+        for (last = user->name_more, n++;
+             ngx_analytics_more(z, last)->next;
+             n++)
+        {
+            last = ngx_analytics_more(z, last)->next;
+        }
+    }
+
+    ngx_analytics_put8(z, &user->flags, 0);
+
+    ngx_analytics_pool_free(z, &z->users, block, last, n);
+    ngx_analytics_put64(z, &z->live, z->live - 1);
+}
+
+
+static void
+ngx_analytics_users_unlink(ngx_analytics_zone_t *z, uint32_t block)
+{
+    uint32_t              *link;
+    ngx_analytics_user_t  *user;
+
+    user = ngx_analytics_user(z, block);
+    link = ngx_analytics_users_bucket(z, user->hash);
+
+    while (*link != block) {
+        link = &ngx_analytics_user(z, *link)->next;
+    }
+
+    ngx_analytics_put32(z, link, user->next);
+}

@@ -1,0 +1,204 @@
+
+/*
+ * The zone: the fold of all accepted events, in one piece of shared memory.
+ *
+ * It is mapped by many processes at different addresses and outlives any of
+ * them: inside are offsets, never pointers.  Nothing here locks.  "Locked"
+ * below means that the caller holds the one lock that guards the zone, and
+ * has called ngx_analytics_zone_recover() since it got it.
+ *
+ * Each event is folded as one transaction: the words it is about to change
+ * are saved to an undo area first, and the area is cleared last.  A process
+ * may be killed between any two stores; the next holder of the lock rolls
+ * the unfinished transaction back.
+ *
+ * Everything that strangers choose is bounded.  What no longer fits is not
+ * an error: the event counts in the totals, and the answers concerned are
+ * no longer exact, which each query tells.
+ *
+ * Copyright (C) The nginx analytics authors
+ */
+
+
+#ifndef _NGX_ANALYTICS_ZONE_H_INCLUDED_
+#define _NGX_ANALYTICS_ZONE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_analytics_event.h"
+
+
+#define NGX_ANALYTICS_TOP_MAX       1000      /* users in the top heap */
+#define NGX_ANALYTICS_FOLD_MAX      64        /* events under one lock */
+#define NGX_ANALYTICS_MINUTES_MAX   2880      /* minutes are kept: 48 hours */
+
+#define NGX_ANALYTICS_TYPES_DEFAULT 1000
+#define NGX_ANALYTICS_TYPES_MIN     1
+#define NGX_ANALYTICS_TYPES_MAX     10000
+
+/* time cells: of all events together, or of one type */
+#define NGX_ANALYTICS_SERIES_ALL    0
+#define ngx_analytics_series(type)  ((ngx_uint_t) (type) + 1)
+
+
+typedef struct ngx_analytics_zone_s  ngx_analytics_zone_t;
+
+
+typedef enum {
+    NGX_ANALYTICS_MINUTES = 0,
+    NGX_ANALYTICS_HOURS,
+    NGX_ANALYTICS_LEVELS
+} ngx_analytics_level_e;
+
+
+typedef struct {
+    ngx_uint_t      types;             /* how many types are told apart */
+    uint64_t        key[2];            /* random, for the hash tables */
+    int64_t         now;               /* microseconds */
+} ngx_analytics_zone_conf_t;
+
+
+/* How the zone folds; part of its state, so that all processes agree. */
+typedef struct {
+    uint64_t        version;
+    int64_t         totals;            /* window of cells, usec; 0: all time */
+} ngx_analytics_program_t;
+
+
+/* A consistent copy of the zone's figures. */
+typedef struct {
+    uint64_t        events;            /* folded */
+    uint64_t        users;             /* distinct; an estimate if !exact */
+    uint64_t        types;             /* distinct, "other" included */
+    uint64_t        older;             /* events before the cells' window */
+    uint64_t        evicted;           /* users that had to leave */
+    uint64_t        type_overflow;     /* events counted as "other" */
+    uint64_t        rollbacks;         /* folds of killed processes undone */
+    int64_t         created;           /* microseconds */
+    int64_t         received;          /* of the last accepted event */
+    int64_t         cells_from;        /* the hours are complete since then */
+    size_t          memory_used;       /* bytes, fixed tables included */
+    size_t          memory_size;       /* bytes of the arena */
+    uint64_t        hour_of_day[24];   /* by time of the event, UTC */
+    uint64_t        peak_hour_count;   /* the busiest hour on the calendar, */
+    int64_t         peak_hour;         /* its start; the earliest of equals */
+
+    unsigned        users_exact:1;
+    unsigned        types_exact:1;
+    unsigned        cells_exact:1;     /* no cell was dropped for room */
+} ngx_analytics_totals_t;
+
+
+typedef struct {
+    uint64_t        count;
+    u_char          len;
+    u_char          name[NGX_ANALYTICS_NAME_MAX];
+} ngx_analytics_count_t;
+
+
+typedef struct {
+    uint64_t        count;
+    int64_t         first;             /* by time of the event */
+    int64_t         last;
+    ngx_uint_t      ntypes;            /* filled in of types[] */
+    unsigned        exact:1;
+} ngx_analytics_user_info_t;
+
+
+/*
+ * Lays a new, empty zone out in size bytes at mem, which is aligned to 8
+ * and zeroed.  Untouched memory stays untouched.
+ * Returns NULL if size is too small for that many types.
+ */
+ngx_analytics_zone_t *ngx_analytics_zone_create(void *mem, size_t size,
+    ngx_analytics_zone_conf_t *conf);
+
+/* The least size that ngx_analytics_zone_create() takes. */
+size_t ngx_analytics_zone_min_size(ngx_uint_t types);
+
+/*
+ * To be called right after getting the lock: rolls back the fold that a
+ * killed process left unfinished.
+ * Returns NGX_OK, NGX_AGAIN if there was one to roll back, or NGX_ERROR if
+ * the zone is damaged beyond that (an undo area that cannot be true); then
+ * nothing else may be called.
+ */
+ngx_int_t ngx_analytics_zone_recover(ngx_analytics_zone_t *z);
+
+/* Locked.  Makes the zone fold by this program from now on. */
+void ngx_analytics_zone_program(ngx_analytics_zone_t *z,
+    ngx_analytics_program_t *program);
+
+/*
+ * Locked.  Accepts n events: gives them consecutive sequence numbers from 1
+ * up and one time of receipt, max(now, that of the last event).
+ * Returns the first number; *received is microseconds since the epoch.
+ */
+uint64_t ngx_analytics_zone_accept(ngx_analytics_zone_t *z, ngx_uint_t n,
+    int64_t now, int64_t *received);
+
+/*
+ * Not locked.  Hashes the names of n events for this zone and prefetches
+ * what their fold will look at first.
+ */
+void ngx_analytics_zone_hash(ngx_analytics_zone_t *z,
+    ngx_analytics_event_t *events, ngx_uint_t n);
+
+/*
+ * Locked.  Folds n hashed events, at most NGX_ANALYTICS_FOLD_MAX, that were
+ * received at that time.  Cannot fail.
+ */
+void ngx_analytics_zone_fold(ngx_analytics_zone_t *z,
+    ngx_analytics_event_t *events, ngx_uint_t n, int64_t received);
+
+
+/* Queries: locked, and short.  Sorting and printing come after unlocking. */
+
+void ngx_analytics_zone_totals(ngx_analytics_zone_t *z,
+    ngx_analytics_totals_t *totals);
+
+/* How many types there are: ids 0 ("other", if counted) to this - 1. */
+ngx_uint_t ngx_analytics_zone_ntypes(ngx_analytics_zone_t *z);
+
+/*
+ * Copies the types from id on, at most n, those with a count of 0 included.
+ * Returns how many were copied.
+ */
+ngx_uint_t ngx_analytics_zone_types(ngx_analytics_zone_t *z, ngx_uint_t id,
+    ngx_analytics_count_t *types, ngx_uint_t n);
+
+/*
+ * Copies the n (at most NGX_ANALYTICS_TOP_MAX) most active users, unordered:
+ * exactly the first n by (count descending, name ascending by bytes).
+ * Returns how many were copied, less than n if there are fewer users.
+ */
+ngx_uint_t ngx_analytics_zone_top(ngx_analytics_zone_t *z,
+    ngx_analytics_count_t *users, ngx_uint_t n);
+
+/*
+ * Looks a user up.  types has room for n, and ngx_analytics_zone_ntypes()
+ * is always enough; types of equal counts come in no order.
+ * Returns NGX_OK or NGX_DECLINED if the user is not known.
+ */
+ngx_int_t ngx_analytics_zone_user(ngx_analytics_zone_t *z, ngx_str_t *name,
+    ngx_analytics_user_info_t *info, ngx_analytics_count_t *types,
+    ngx_uint_t n);
+
+/*
+ * Copies n buckets of a series from bucket number first on: a minute's or
+ * an hour's number is its start divided by its length, since the epoch.
+ * What is not kept is 0.
+ */
+void ngx_analytics_zone_cells(ngx_analytics_zone_t *z,
+    ngx_analytics_level_e level, ngx_uint_t series, int64_t first,
+    uint64_t *counts, ngx_uint_t n);
+
+/*
+ * By count descending, then name ascending by bytes, for ngx_qsort() and
+ * qsort().
+ */
+int ngx_libc_cdecl ngx_analytics_count_cmp(const void *one, const void *two);
+
+
+#endif /* _NGX_ANALYTICS_ZONE_H_INCLUDED_ */

@@ -1,0 +1,416 @@
+
+/*
+ * analytics_stats: what the zone knows, each question in its own form.
+ *
+ * A handler copies what it needs while it holds the lock, and sorts and
+ * prints afterwards.
+ *
+ * Copyright (C) The nginx analytics authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_http_analytics.h"
+#include "ngx_analytics_hll.h"
+
+
+#define NGX_HTTP_ANALYTICS_LIMIT  10
+
+
+static ngx_int_t ngx_http_analytics_stats_total(ngx_http_request_t *r,
+    ngx_http_analytics_zone_t *zone);
+static ngx_int_t ngx_http_analytics_stats_by_type(ngx_http_request_t *r,
+    ngx_http_analytics_zone_t *zone);
+static ngx_int_t ngx_http_analytics_stats_by_user(ngx_http_request_t *r,
+    ngx_http_analytics_zone_t *zone);
+static ngx_int_t ngx_http_analytics_stats_user(ngx_http_request_t *r,
+    ngx_http_analytics_zone_t *zone);
+static ngx_int_t ngx_http_analytics_uri_name(ngx_http_request_t *r,
+    ngx_str_t *name);
+
+
+static ngx_str_t  ngx_http_analytics_arg_limit = ngx_string("limit");
+
+
+ngx_int_t
+ngx_http_analytics_stats_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                       rc;
+    ngx_http_analytics_loc_conf_t  *alcf;
+
+    rc = ngx_http_analytics_methods(r, NGX_HTTP_GET);
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    alcf = ngx_http_get_module_loc_conf(r, ngx_http_analytics_module);
+
+    switch (alcf->stats) {
+
+    case NGX_HTTP_ANALYTICS_TOTAL:
+        return ngx_http_analytics_stats_total(r, alcf->zone);
+
+    case NGX_HTTP_ANALYTICS_BY_TYPE:
+        return ngx_http_analytics_stats_by_type(r, alcf->zone);
+
+    case NGX_HTTP_ANALYTICS_BY_USER:
+        return ngx_http_analytics_stats_by_user(r, alcf->zone);
+
+    case NGX_HTTP_ANALYTICS_OVER_TIME:
+        return ngx_http_analytics_stats_over_time(r, alcf->zone);
+
+    case NGX_HTTP_ANALYTICS_RECENT:
+        return ngx_http_analytics_stats_recent(r, alcf->zone);
+
+    default: /* NGX_HTTP_ANALYTICS_USER */
+        return ngx_http_analytics_stats_user(r, alcf->zone);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_analytics_stats_total(ngx_http_request_t *r,
+    ngx_http_analytics_zone_t *zone)
+{
+    ngx_analytics_totals_t  t;
+    ngx_analytics_writer_t  w;
+
+    if (ngx_http_analytics_copy_totals(zone, &t) != NGX_OK) {
+        return ngx_http_analytics_damaged(r);
+    }
+
+    if ((!t.users_exact || !t.types_exact)
+        && ngx_http_analytics_inexact(r, t.users_exact
+                       ? "unique_event_types is a lower bound"
+                       : "unique_users is an estimate; standard error "
+                         NGX_ANALYTICS_HLL_ERROR)
+           != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_analytics_writer_init(&w, ngx_http_analytics_palloc, r->pool, 128);
+
+    ngx_analytics_write_literal(&w, "{\"total_events\":");
+    ngx_analytics_write_uint(&w, t.events);
+    ngx_analytics_write_literal(&w, ",\"unique_users\":");
+    ngx_analytics_write_uint(&w, t.users);
+    ngx_analytics_write_literal(&w, ",\"unique_event_types\":");
+    ngx_analytics_write_uint(&w, t.types);
+    ngx_analytics_write_literal(&w, "}");
+
+    return ngx_http_analytics_send_writer(r, &w);
+}
+
+
+static ngx_int_t
+ngx_http_analytics_stats_by_type(ngx_http_request_t *r,
+    ngx_http_analytics_zone_t *zone)
+{
+    ngx_uint_t               n, exact;
+    ngx_analytics_count_t   *types;
+    ngx_analytics_writer_t   w;
+
+    if (ngx_http_analytics_copy_types(r, zone, &types, &n, &exact)
+        != NGX_OK)
+    {
+        return ngx_http_analytics_damaged(r);
+    }
+
+    if (!exact && ngx_http_analytics_inexact(r, "\"other\" holds more types")
+                  != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_analytics_writer_init(&w, ngx_http_analytics_palloc, r->pool,
+                              64 * (n + 1));
+
+    ngx_http_analytics_write_counts(&w, "event_type", types, n);
+
+    return ngx_http_analytics_send_writer(r, &w);
+}
+
+
+static ngx_int_t
+ngx_http_analytics_stats_by_user(ngx_http_request_t *r,
+    ngx_http_analytics_zone_t *zone)
+{
+    ngx_uint_t               n;
+    const char              *detail;
+    ngx_analytics_count_t   *users;
+    ngx_analytics_totals_t   t;
+    ngx_analytics_writer_t   w;
+
+    n = NGX_HTTP_ANALYTICS_LIMIT;
+
+    if (ngx_http_analytics_arg_uint(r, &ngx_http_analytics_arg_limit,
+                                    NGX_ANALYTICS_TOP_MAX, &n, &detail)
+        != NGX_OK)
+    {
+        return ngx_http_analytics_problem(r, NGX_HTTP_UNPROCESSABLE_ENTITY,
+                               detail, &ngx_http_analytics_arg_limit, NULL);
+    }
+
+    users = ngx_palloc(r->pool, n * sizeof(ngx_analytics_count_t));
+    if (users == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ngx_http_analytics_lock(zone) != NGX_OK) {
+        return ngx_http_analytics_damaged(r);
+    }
+
+    n = ngx_analytics_zone_top(zone->sh, users, n);
+    ngx_analytics_zone_totals(zone->sh, &t);
+
+    ngx_http_analytics_unlock(zone);
+
+    if (!t.users_exact
+        && ngx_http_analytics_inexact(r, "idle users had to leave")
+           != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_qsort(users, n, sizeof(ngx_analytics_count_t),
+              ngx_analytics_count_cmp);
+
+    ngx_analytics_writer_init(&w, ngx_http_analytics_palloc, r->pool,
+                              64 * (n + 1));
+
+    ngx_http_analytics_write_counts(&w, "user_id", users, n);
+
+    return ngx_http_analytics_send_writer(r, &w);
+}
+
+
+static ngx_int_t
+ngx_http_analytics_stats_user(ngx_http_request_t *r,
+    ngx_http_analytics_zone_t *zone)
+{
+    ngx_int_t                    rc;
+    ngx_str_t                    name;
+    ngx_uint_t                   n;
+    ngx_analytics_count_t       *types;
+    ngx_analytics_writer_t       w;
+    ngx_analytics_user_info_t    info;
+
+    if (ngx_http_analytics_uri_name(r, &name) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ngx_http_analytics_lock(zone) != NGX_OK) {
+        return ngx_http_analytics_damaged(r);
+    }
+
+    n = ngx_analytics_zone_ntypes(zone->sh);
+
+    ngx_http_analytics_unlock(zone);
+
+    types = ngx_palloc(r->pool, (n + 1) * sizeof(ngx_analytics_count_t));
+    if (types == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ngx_http_analytics_lock(zone) != NGX_OK) {
+        return ngx_http_analytics_damaged(r);
+    }
+
+    rc = ngx_analytics_zone_user(zone->sh, &name, &info, types, n + 1);
+
+    ngx_http_analytics_unlock(zone);
+
+    if (rc != NGX_OK) {
+        return ngx_http_analytics_problem(r, NGX_HTTP_NOT_FOUND,
+                                          "no events of this user", NULL,
+                                          NULL);
+    }
+
+    if (!info.exact
+        && ngx_http_analytics_inexact(r, "the user may have been forgotten "
+                                         "before")
+           != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_qsort(types, info.ntypes, sizeof(ngx_analytics_count_t),
+              ngx_analytics_count_cmp);
+
+    ngx_analytics_writer_init(&w, ngx_http_analytics_palloc, r->pool,
+                              256 + 64 * (info.ntypes + 1));
+
+    ngx_analytics_write_literal(&w, "{\"user_id\":");
+    ngx_analytics_write_string(&w, &name);
+    ngx_analytics_write_literal(&w, ",\"total_events\":");
+    ngx_analytics_write_uint(&w, info.count);
+    ngx_analytics_write_literal(&w, ",\"events_by_type\":");
+    ngx_http_analytics_write_counts(&w, "event_type", types, info.ntypes);
+    ngx_analytics_write_literal(&w, ",\"first_event_at\":");
+    ngx_analytics_write_time(&w, info.first);
+    ngx_analytics_write_literal(&w, ",\"last_event_at\":");
+    ngx_analytics_write_time(&w, info.last);
+    ngx_analytics_write_literal(&w, "}");
+
+    return ngx_http_analytics_send_writer(r, &w);
+}
+
+
+/*
+ * The last segment of the path as the client sent it: r->uri is no good, as
+ * nginx has already merged slashes and resolved dots there.
+ */
+
+static ngx_int_t
+ngx_http_analytics_uri_name(ngx_http_request_t *r, ngx_str_t *name)
+{
+    u_char  *p, *last, *src, *dst;
+
+    last = ngx_strlchr(r->unparsed_uri.data,
+                       r->unparsed_uri.data + r->unparsed_uri.len, '?');
+    if (last == NULL) {
+        last = r->unparsed_uri.data + r->unparsed_uri.len;
+    }
+
+    if (last > r->unparsed_uri.data && last[-1] == '/') {
+        last--;
+    }
+
+    for (p = last; p > r->unparsed_uri.data && p[-1] != '/'; p--) {
+        /* void */
+    }
+
+    dst = ngx_pnalloc(r->pool, last - p + 1);
+    if (dst == NULL) {
+        return NGX_ERROR;
+    }
+
+    name->data = dst;
+    src = p;
+
+    ngx_unescape_uri(&dst, &src, last - p, 0);
+
+    name->len = dst - name->data;
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_analytics_copy_totals(ngx_http_analytics_zone_t *zone,
+    ngx_analytics_totals_t *totals)
+{
+    if (ngx_http_analytics_lock(zone) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_analytics_zone_totals(zone->sh, totals);
+
+    ngx_http_analytics_unlock(zone);
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_http_analytics_copy_types(ngx_http_request_t *r,
+    ngx_http_analytics_zone_t *zone, ngx_analytics_count_t **types,
+    ngx_uint_t *n, ngx_uint_t *exact)
+{
+    ngx_uint_t               i, j, size;
+    ngx_analytics_totals_t   t;
+    ngx_analytics_count_t   *counts;
+
+    if (ngx_http_analytics_lock(zone) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    size = ngx_analytics_zone_ntypes(zone->sh);
+
+    ngx_http_analytics_unlock(zone);
+
+    counts = ngx_palloc(r->pool, (size + 1) * sizeof(ngx_analytics_count_t));
+    if (counts == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_analytics_lock(zone) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    ngx_analytics_zone_totals(zone->sh, &t);
+    size = ngx_analytics_zone_types(zone->sh, 0, counts, size);
+
+    ngx_http_analytics_unlock(zone);
+
+    /* "other" need not have been counted */
+
+    for (i = 0, j = 0; i < size; i++) {
+        if (counts[i].count) {
+            if (i != j) {
+                counts[j] = counts[i];
+            }
+
+            j++;
+        }
+    }
+
+    ngx_qsort(counts, j, sizeof(ngx_analytics_count_t),
+              ngx_analytics_count_cmp);
+
+    *types = counts;
+    *n = j;
+    *exact = t.types_exact;
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_analytics_write_counts(ngx_analytics_writer_t *w, const char *key,
+    ngx_analytics_count_t *counts, ngx_uint_t n)
+{
+    size_t      len;
+    ngx_str_t   name;
+    ngx_uint_t  i;
+
+    len = ngx_strlen(key);
+
+    ngx_analytics_write_literal(w, "[");
+
+    for (i = 0; i < n; i++) {
+
+        if (i) {
+            ngx_analytics_write_literal(w, ",");
+        }
+
+        name.data = counts[i].name;
+        name.len = counts[i].len;
+
+        ngx_analytics_write_literal(w, "{\"");
+        ngx_analytics_write_raw(w, key, len);
+        ngx_analytics_write_literal(w, "\":");
+        ngx_analytics_write_string(w, &name);
+        ngx_analytics_write_literal(w, ",\"count\":");
+        ngx_analytics_write_uint(w, counts[i].count);
+        ngx_analytics_write_literal(w, "}");
+    }
+
+    ngx_analytics_write_literal(w, "]");
+}
+
+
+ngx_int_t
+ngx_http_analytics_damaged(ngx_http_request_t *r)
+{
+    return ngx_http_analytics_problem(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                      "the zone is damaged", NULL, NULL);
+}

@@ -1,0 +1,197 @@
+
+/*
+ * analytics_summary: POST summarises the posted list and stores nothing, GET
+ * summarises what the zone has collected.
+ *
+ * Copyright (C) The nginx analytics authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_http_analytics.h"
+#include "ngx_analytics_hll.h"
+#include "ngx_analytics_summary.h"
+
+#include <openssl/rand.h>
+
+
+#define NGX_HTTP_ANALYTICS_NAMES  100
+
+
+static void ngx_http_analytics_summary_run(ngx_http_analytics_post_t *post);
+static ngx_int_t ngx_http_analytics_summary_list(
+    ngx_http_analytics_post_t *post, ngx_analytics_writer_t *w);
+static ngx_int_t ngx_http_analytics_summary_get(ngx_http_request_t *r,
+    ngx_http_analytics_zone_t *zone);
+static ngx_analytics_tally_t *ngx_http_analytics_tallies(
+    ngx_http_request_t *r, ngx_analytics_count_t *counts, ngx_uint_t n);
+
+
+ngx_int_t
+ngx_http_analytics_summary_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                       rc;
+    ngx_http_analytics_loc_conf_t  *alcf;
+
+    rc = ngx_http_analytics_methods(r, NGX_HTTP_GET|NGX_HTTP_POST);
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    if (r->method == NGX_HTTP_POST) {
+        return ngx_http_analytics_post(r, ngx_http_analytics_summary_run);
+    }
+
+    rc = ngx_http_discard_request_body(r);
+    if (rc != NGX_OK) {
+        return rc;
+    }
+
+    alcf = ngx_http_get_module_loc_conf(r, ngx_http_analytics_module);
+
+    return ngx_http_analytics_summary_get(r, alcf->zone);
+}
+
+
+static void
+ngx_http_analytics_summary_run(ngx_http_analytics_post_t *post)
+{
+    ngx_analytics_writer_t  w;
+
+    if (ngx_http_analytics_post_decode(post) == NGX_OK) {
+
+        if (ngx_http_analytics_summary_list(post, &w) == NGX_OK) {
+            post->status = NGX_HTTP_OK;
+            post->answer.data = w.start;
+            post->answer.len = w.pos - w.start;
+
+        } else {
+            post->status = NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+    }
+
+    if (!post->threaded) {
+        ngx_http_analytics_post_done(post);
+    }
+}
+
+
+static ngx_int_t
+ngx_http_analytics_summary_list(ngx_http_analytics_post_t *post,
+    ngx_analytics_writer_t *w)
+{
+    uint64_t                  key[2];
+    ngx_analytics_summary_t   summary;
+
+    if (RAND_bytes((u_char *) key, sizeof(key)) != 1) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_analytics_summarise(&post->decode, key, post->decode.now,
+                                &summary)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    ngx_analytics_writer_init(w, ngx_http_analytics_palloc, post->pool, 4096);
+
+    ngx_analytics_summary_write(w, &summary);
+
+    return w->failed ? NGX_ERROR : NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_analytics_summary_get(ngx_http_request_t *r,
+    ngx_http_analytics_zone_t *zone)
+{
+    ngx_uint_t                n, ntypes, exact;
+    ngx_analytics_count_t    *users, *types;
+    ngx_analytics_totals_t    t;
+    ngx_analytics_writer_t    w;
+    ngx_analytics_summary_t   s;
+
+    users = ngx_palloc(r->pool, NGX_HTTP_ANALYTICS_NAMES
+                                * sizeof(ngx_analytics_count_t));
+    if (users == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (ngx_http_analytics_copy_types(r, zone, &types, &ntypes, &exact)
+        != NGX_OK
+        || ngx_http_analytics_lock(zone) != NGX_OK)
+    {
+        return ngx_http_analytics_damaged(r);
+    }
+
+    ngx_analytics_zone_totals(zone->sh, &t);
+    n = ngx_analytics_zone_top(zone->sh, users, NGX_HTTP_ANALYTICS_NAMES);
+
+    ngx_http_analytics_unlock(zone);
+
+    if ((!t.users_exact || !exact)
+        && ngx_http_analytics_inexact(r, t.users_exact
+                       ? "\"other\" holds more types"
+                       : "users are estimated; standard error "
+                         NGX_ANALYTICS_HLL_ERROR)
+           != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_memzero(&s, sizeof(ngx_analytics_summary_t));
+
+    s.events = t.events;
+    s.users = t.users;
+    s.nnames = n;
+    s.names = ngx_http_analytics_tallies(r, users, n);
+    s.ntypes = ntypes;
+    s.types = ngx_http_analytics_tallies(r, types, ntypes);
+    s.peak_hour = t.peak_hour;
+    s.peak_hour_count = t.peak_hour_count;
+
+    ngx_memcpy(s.hour_of_day, t.hour_of_day, sizeof(t.hour_of_day));
+
+    if (s.names == NULL || s.types == NULL) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    ngx_analytics_summary_most_active(&s);
+
+    ngx_analytics_writer_init(&w, ngx_http_analytics_palloc, r->pool,
+                              1024 + 64 * (n + ntypes));
+
+    ngx_analytics_summary_write(&w, &s);
+
+    return ngx_http_analytics_send_writer(r, &w);
+}
+
+
+/* Sorted by name, as the summary wants them. */
+
+static ngx_analytics_tally_t *
+ngx_http_analytics_tallies(ngx_http_request_t *r,
+    ngx_analytics_count_t *counts, ngx_uint_t n)
+{
+    ngx_uint_t              i;
+    ngx_analytics_tally_t  *tallies;
+
+    tallies = ngx_palloc(r->pool, (n + 1) * sizeof(ngx_analytics_tally_t));
+    if (tallies == NULL) {
+        return NULL;
+    }
+
+    for (i = 0; i < n; i++) {
+        tallies[i].name.data = counts[i].name;
+        tallies[i].name.len = counts[i].len;
+        tallies[i].count = counts[i].count;
+    }
+
+    ngx_qsort(tallies, n, sizeof(ngx_analytics_tally_t),
+              ngx_analytics_tally_cmp);
+
+    return tallies;
+}
