@@ -2,35 +2,243 @@
 
 SHELL = /bin/bash
 NGINX_SRC = /usr/share/nginx/src
-TOP = $(CURDIR)
+TOP := $(CURDIR)
 BUILD = $(TOP)/build
 SRC = ngx_http_analytics_module
 
 MODULE = $(BUILD)/modules/ngx_http_analytics_module.so
+SANITIZED = $(BUILD)/sanitized/ngx_http_analytics_module.so
+FAULTY = $(BUILD)/faulty/ngx_http_analytics_module.so
 SOURCES = $(wildcard $(SRC)/*.c) $(wildcard $(SRC)/*.h) config
 
 export TOP BUILD
 
 
-.PHONY: all module
-all module: $(MODULE)
+.PHONY: help run module test check prove fuzz bench lint static install clean \
+	setup-run setup-test setup-bench
 
-# Debian's nginx, configured as it was, with our module beside it.
-# $(1) build folder, $(2) compiler, $(3) more flags, $(4) more ld flags
+help:
+	@echo "make run      build and serve on 127.0.0.1:8080 until Ctrl-C"
+	@echo "              (PORT=, LISTEN=, DATA=, HOSTS=, WORKERS=)"
+	@echo "make test     build and pass all tests"
+	@echo "make bench    measure, and print the table of figures"
+	@echo "make fuzz     feed the scanner with malformed documents"
+	@echo "              (TIME=600, seconds)"
+	@echo "make install  put the module and its configuration into Debian's"
+	@echo "              nginx (as root; DESTDIR=)"
+	@echo "make module   build the module alone"
+	@echo "make lint     cppcheck, clang-tidy and the line lengths"
+	@echo "make clean    remove what was built"
+
+
+run: setup-run
+	@$(MAKE) --no-print-directory -s module html
+	@exec misc/run.sh
+
+test: setup-test
+	@$(MAKE) --no-print-directory check
+
+bench: setup-bench
+	@$(MAKE) --no-print-directory -s module
+	@perl t/bench/bench.pl $(BENCH)
+
+setup-run setup-test setup-bench: setup-%:
+	@misc/setup.sh $*
+
+
+# The module.  Debian's nginx is configured as it was, with ours beside it.
+# $(1) build folder, $(2) how to add it, $(3) compiler, $(4) more flags
+
 define configure
 	mkdir -p $(1)
-	cd $(NGINX_SRC) && . ./conf_flags && ./configure "$${NGX_CONF_FLAGS[@]}" \
-	    --with-cc=$(2) --with-cc-opt="-g -O2 -fPIC $(3)" \
-	    --with-ld-opt="-fPIC $(4)" --builddir=$(1) \
-	    --add-dynamic-module=$(TOP) > $(1)/configure.log 2>&1 \
+	cd $(NGINX_SRC) && . ./conf_flags && ./configure \
+	    "$${NGX_CONF_FLAGS[@]}" --builddir=$(1) $(2)=$(TOP) \
+	    --with-cc=$(3) --with-cc-opt="-O2 -fPIC $(4)" \
+	    --with-ld-opt="-fPIC $(5)" > $(1)/configure.log 2>&1 \
 	    || { tail -20 $(1)/configure.log; exit 1; }
 endef
 
-$(BUILD)/nginx/Makefile: config
-	$(call configure,$(BUILD)/nginx,gcc,-D_FORTIFY_SOURCE=2 \
-	    -fstack-protector-strong)
+define compile
+	$(MAKE) -s -C $(NGINX_SRC) -f $(1)/Makefile modules
+	@mkdir -p $(@D)
+	@cp $(1)/$(@F) $@.new && mv $@.new $@
+endef
 
-$(MODULE): $(BUILD)/nginx/Makefile $(SOURCES)
-	$(MAKE) -C $(NGINX_SRC) -f $(BUILD)/nginx/Makefile modules
-	mkdir -p $(@D)
-	cp $(BUILD)/nginx/$(@F) $@.new && mv $@.new $@
+HARDENING = -D_FORTIFY_SOURCE=2 -fstack-protector-strong
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+	-fno-omit-frame-pointer
+
+module: $(MODULE)
+
+$(BUILD)/gcc/Makefile: config
+	@$(call configure,$(BUILD)/gcc,--add-dynamic-module,gcc,$(HARDENING))
+
+$(BUILD)/clang/Makefile: config
+	@$(call configure,$(BUILD)/clang,--add-dynamic-module,clang,)
+
+$(BUILD)/asan/Makefile: config
+	@$(call configure,$(BUILD)/asan,--add-dynamic-module,gcc,$(SANITIZE), \
+	    -fsanitize=address$(,)undefined)
+
+$(BUILD)/faults/Makefile: config
+	@$(call configure,$(BUILD)/faults,--add-dynamic-module,gcc, \
+	    -DNGX_ANALYTICS_FAULTS=1)
+
+$(MODULE): $(BUILD)/gcc/Makefile $(SOURCES)
+	@$(call compile,$(BUILD)/gcc)
+
+$(BUILD)/clang/ngx_http_analytics_module.so: $(BUILD)/clang/Makefile $(SOURCES)
+	@$(MAKE) -s -C $(NGINX_SRC) -f $(BUILD)/clang/Makefile modules
+
+$(SANITIZED): $(BUILD)/asan/Makefile $(SOURCES)
+	@$(call compile,$(BUILD)/asan)
+
+$(FAULTY): $(BUILD)/faults/Makefile $(SOURCES)
+	@$(call compile,$(BUILD)/faults)
+
+, := ,
+
+
+# The pages, staged with the libraries that npm brings.
+
+VENDOR = $(BUILD)/html/vendor
+
+# only bundles are taken: what they were built with is not needed
+NPM = npm ci --loglevel=error --no-audit --no-fund --ignore-scripts \
+	--legacy-peer-deps > /dev/null
+
+.PHONY: html
+html: $(BUILD)/html/.done
+
+$(BUILD)/npm/html/.done: html/package.json html/package-lock.json
+	@mkdir -p $(@D)
+	@cp html/package.json html/package-lock.json $(@D)/
+	@cd $(@D) && $(NPM)
+	@touch $@
+
+$(BUILD)/html/.done: $(BUILD)/npm/html/.done $(wildcard html/*)
+	@mkdir -p $(VENDOR)
+	@cp html/*.html html/*.js html/*.css html/*.svg html/welcome.json \
+	    html/openapi.json $(BUILD)/html/
+	@cd $(BUILD)/npm/html/node_modules && cp d3/dist/d3.min.js \
+	    swagger-ui-dist/swagger-ui.css \
+	    swagger-ui-dist/swagger-ui-bundle.js \
+	    redoc/bundles/redoc.standalone.js $(VENDOR)/
+	@touch $@
+
+
+# The lower floors as plain programs.
+
+UNIT = $(BUILD)/unit
+FLOORS = $(wildcard $(SRC)/ngx_analytics_*.c)
+TESTS = $(patsubst t/unit/%.c,$(UNIT)/%,$(wildcard t/unit/*.c))
+INCLUDES = -I $(NGINX_SRC)/src/core -I $(NGINX_SRC)/src/event \
+	-I $(NGINX_SRC)/src/event/modules -I $(NGINX_SRC)/src/os/unix \
+	-I $(BUILD)/gcc -I $(SRC) -I t/unit
+WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter
+
+$(UNIT)/%: t/unit/%.c $(BUILD)/gcc/Makefile $(SOURCES) $(wildcard t/unit/*.h)
+	@mkdir -p $(@D)
+	@gcc -g -O2 $(WARNINGS) $(SANITIZE) -DNGX_ANALYTICS_FAULTS=1 \
+	    $(INCLUDES) -o $@ $< $(FLOORS) -lcjson
+
+FUZZ = $(BUILD)/fuzz/json
+FUZZ_RUNS = 200000
+TIME = 600
+
+$(FUZZ): t/fuzz/json.c $(BUILD)/gcc/Makefile $(SOURCES)
+	@mkdir -p $(@D)
+	@clang -g -O1 $(WARNINGS) -fsanitize=fuzzer,address,undefined \
+	    $(INCLUDES) -o $@ $< $(FLOORS) -lcjson
+
+# libFuzzer adds what it finds to the first corpus: not to that of the tree
+define fuzz
+	mkdir -p $(BUILD)/fuzz/corpus
+	cd $(BUILD)/fuzz && $(FUZZ) -max_len=4096 -timeout=10 $(1) \
+	    $(BUILD)/fuzz/corpus $(TOP)/t/fuzz/corpus/json
+endef
+
+fuzz: setup-test
+	@$(MAKE) --no-print-directory $(FUZZ)
+	@$(call fuzz,-max_total_time=$(TIME) -print_final_stats=1)
+
+
+# The tests.
+
+BROWSER = $(BUILD)/npm/page/.done
+
+$(BROWSER): t/page/package.json t/page/package-lock.json
+	@mkdir -p $(@D)
+	@cp t/page/package.json t/page/package-lock.json $(@D)/
+	@cd $(@D) && $(NPM)
+	@touch $@
+
+check: module html $(SANITIZED) $(FAULTY) $(TESTS) $(FUZZ) $(BROWSER) \
+		$(BUILD)/clang/ngx_http_analytics_module.so lint
+	@echo "fuzzing the scanner, $(FUZZ_RUNS) documents"
+	@$(call fuzz,-runs=$(FUZZ_RUNS) -seed=1) > $(BUILD)/fuzz/log 2>&1 \
+	    || { tail -40 $(BUILD)/fuzz/log; exit 1; }
+	@$(MAKE) --no-print-directory prove
+
+prove:
+	@prove -I t/lib $(PROVE) $(TESTS) t/
+
+
+# Warnings: gcc's and clang's stop a build; these are looked at beside them.
+# What they are wrong about is explained where it stands.
+
+CSOURCES = $(wildcard $(SRC)/*.c)
+TIDY = clang-analyzer-*,bugprone-*,-bugprone-easily-swappable-parameters,\
+-bugprone-reserved-identifier,-bugprone-macro-parentheses,\
+-bugprone-assignment-in-if-condition,-bugprone-narrowing-conversions,\
+-bugprone-implicit-widening-of-multiplication-result,\
+-bugprone-branch-clone,\
+-clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling
+
+lint: $(BUILD)/gcc/Makefile
+	@! grep -nE '^.{81}' $(SRC)/*.[ch] t/unit/*.[ch] t/fuzz/*.c \
+	    || { echo "lines over 80 columns"; exit 1; }
+	@! grep -nP '\t| +$$' $(SRC)/*.[ch] \
+	    || { echo "tabs, or white space at the end of a line"; exit 1; }
+	@cppcheck -q --error-exitcode=1 --inline-suppr --std=c99 \
+	    --enable=warning,performance,portability -I $(SRC) \
+	    --suppress=missingIncludeSystem $(SRC)
+	@clang-tidy --quiet --warnings-as-errors='*' --checks='-*,$(TIDY)' \
+	    $(CSOURCES) -- $(INCLUDES) -I $(NGINX_SRC)/src/http \
+	    -I $(NGINX_SRC)/src/http/modules -I $(NGINX_SRC)/src/http/v2 \
+	    2> $(BUILD)/tidy.log || { cat $(BUILD)/tidy.log; exit 1; }
+
+
+# Built into the binary: nginx's whole source is needed, Debian's.
+
+STATIC = $(BUILD)/static/nginx
+
+static: $(STATIC)
+
+$(STATIC): $(SOURCES)
+	@misc/static.sh
+
+
+PREFIX = /usr/share/nginx-analytics
+MODULES = /usr/share/nginx/modules-available
+
+install: module html
+	install -D -m 644 $(MODULE) \
+	    $(DESTDIR)/usr/lib/nginx/modules/$(notdir $(MODULE)).new
+	mv $(DESTDIR)/usr/lib/nginx/modules/$(notdir $(MODULE)).new \
+	    $(DESTDIR)/usr/lib/nginx/modules/$(notdir $(MODULE))
+	install -d $(DESTDIR)$(PREFIX)/html/vendor \
+	    $(DESTDIR)/etc/nginx/analytics $(DESTDIR)/etc/nginx/conf.d \
+	    $(DESTDIR)/etc/nginx/modules-enabled $(DESTDIR)$(MODULES)
+	install -m 644 $(BUILD)/html/*.* $(DESTDIR)$(PREFIX)/html
+	install -m 644 $(BUILD)/html/vendor/* $(DESTDIR)$(PREFIX)/html/vendor
+	install -m 644 $(filter-out conf/site.conf,$(wildcard conf/*.conf)) \
+	    $(DESTDIR)/etc/nginx/analytics
+	install -m 644 conf/site.conf $(DESTDIR)/etc/nginx/conf.d/analytics.conf
+	echo "load_module modules/ngx_http_analytics_module.so;" \
+	    > $(DESTDIR)$(MODULES)/mod-http-analytics.conf
+	ln -sf $(MODULES)/mod-http-analytics.conf \
+	    $(DESTDIR)/etc/nginx/modules-enabled/50-mod-http-analytics.conf
+
+clean:
+	rm -rf $(BUILD)

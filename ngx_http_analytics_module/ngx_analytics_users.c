@@ -356,40 +356,35 @@ ngx_analytics_user_types_next(ngx_analytics_zone_t *z,
  * the blocks is mostly that of arrival, and who leaves is the longest idle
  * to within one round.
  */
-ngx_int_t
-ngx_analytics_users_evict(ngx_analytics_zone_t *z)
+void
+ngx_analytics_users_evict(ngx_analytics_zone_t *z, ngx_uint_t *steps)
 {
     uint32_t               n;
-    ngx_int_t              rc;
+    ngx_uint_t             found;
     ngx_analytics_user_t  *user;
 
-    n = z->hand + 1;
+    n = z->hand;
 
-    if (n >= z->users.bump) {
-        n = 1;
-    }
+    do {
+        n = (n + 1 < z->users.bump) ? n + 1 : 1;
 
-    rc = NGX_AGAIN;
-    user = ngx_analytics_user(z, n);
+        user = ngx_analytics_user(z, n);
+        found = (user->flags & NGX_ANALYTICS_USER_HEAD) && user->heap == 0;
+
+    } while (--*steps && !found);
 
     ngx_analytics_put32(z, &z->hand, n);
 
-    if ((user->flags & NGX_ANALYTICS_USER_HEAD) && user->heap == 0) {
-
-        if (user->flags & NGX_ANALYTICS_USER_TOUCHED) {
-            ngx_analytics_put8(z, &user->flags,
+    if (found && (user->flags & NGX_ANALYTICS_USER_TOUCHED)) {
+        ngx_analytics_put8(z, &user->flags,
                          user->flags & (u_char) ~NGX_ANALYTICS_USER_TOUCHED);
 
-        } else {
-            ngx_analytics_users_remove(z, n);
-            ngx_analytics_add(z, &z->evicted, 1);
-            rc = NGX_OK;
-        }
+    } else if (found) {
+        ngx_analytics_users_remove(z, n);
+        ngx_analytics_add(z, &z->evicted, 1);
     }
 
     ngx_analytics_commit(z);
-
-    return rc;
 }
 
 

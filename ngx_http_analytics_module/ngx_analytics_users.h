@@ -50,10 +50,11 @@ uint32_t ngx_analytics_users_fold(ngx_analytics_zone_t *z,
     ngx_analytics_event_t *event, ngx_uint_t type, int64_t time);
 
 /*
- * A transaction of its own: moves the hand on by one block.
- * Returns NGX_OK if a user left there, or NGX_AGAIN.
+ * A transaction of its own: moves the hand on to the next user who might
+ * leave, over at most *steps blocks, which are taken off; who was active
+ * since it last came by stays until the next time.
  */
-ngx_int_t ngx_analytics_users_evict(ngx_analytics_zone_t *z);
+void ngx_analytics_users_evict(ngx_analytics_zone_t *z, ngx_uint_t *steps);
 
 /* Writes the whole name.  Returns its length. */
 size_t ngx_analytics_user_name(ngx_analytics_zone_t *z,

@@ -19,9 +19,8 @@
 #define NGX_ANALYTICS_CELLS_LEAST  64
 
 /*
- * How far the hand moves for one event.  Users that were active are a step
- * each, and so is every block behind a user; when no room is found then the
- * event's user is not counted in, and the next event goes on from there.
+ * How many blocks the hand passes for one event, at most.  When there is no
+ * room then, a new user is not taken in, and the next event goes on.
  */
 #define NGX_ANALYTICS_EVICT_STEPS  512
 
@@ -276,14 +275,14 @@ ngx_analytics_zone_fold(ngx_analytics_zone_t *z,
 static void
 ngx_analytics_zone_room(ngx_analytics_zone_t *z, int64_t received)
 {
-    ngx_uint_t  i;
+    ngx_uint_t  steps;
 
-    for (i = 0;
-         i < NGX_ANALYTICS_EVICT_STEPS
-         && ngx_analytics_pool_left(&z->users) < NGX_ANALYTICS_USERS_NEED;
-         i++)
+    steps = NGX_ANALYTICS_EVICT_STEPS;
+
+    while (ngx_analytics_pool_left(&z->users) < NGX_ANALYTICS_USERS_NEED
+           && steps)
     {
-        ngx_analytics_users_evict(z);
+        ngx_analytics_users_evict(z, &steps);
     }
 
     ngx_analytics_cells_room(z, received);
