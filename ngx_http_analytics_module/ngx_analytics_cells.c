@@ -29,7 +29,7 @@ static int64_t ngx_analytics_cells_oldest(ngx_analytics_zone_t *z,
 static ngx_int_t ngx_analytics_cells_drop(ngx_analytics_zone_t *z,
     int64_t received);
 static ngx_int_t ngx_analytics_cells_drop_ahead(ngx_analytics_zone_t *z,
-    int64_t now);
+    int64_t period);
 
 
 static ngx_inline int64_t
@@ -195,21 +195,26 @@ ngx_analytics_cells_sweep(ngx_analytics_zone_t *z)
 
 
 /*
- * Drops the period that ends first.  64 hours are 60 times 64 minutes, so
- * the periods of the two levels nest.
- * Returns NGX_OK, or NGX_DECLINED if only now and later is left.
+ * Makes room: by one chunk far ahead, or the period that ends first, or one
+ * chunk of the period to come.  64 hours are 60 times 64 minutes, so the
+ * periods of the two levels nest.
+ * Returns NGX_OK, or NGX_DECLINED if nothing may go.
  */
 static ngx_int_t
 ngx_analytics_cells_drop(ngx_analytics_zone_t *z, int64_t received)
 {
-    int64_t                 now, hour, number, minutes, hours;
+    int64_t                 now, number, minutes, hours;
     ngx_analytics_level_e   level;
 
     now = ngx_analytics_cells_number(ngx_analytics_cells_minute(received));
-    hour = ngx_analytics_floor_div(now, 60);
+
+    if (ngx_analytics_cells_drop_ahead(z, now + 1) == NGX_OK) {
+        return NGX_OK;
+    }
 
     minutes = ngx_analytics_cells_oldest(z, NGX_ANALYTICS_MINUTES, now);
-    hours = ngx_analytics_cells_oldest(z, NGX_ANALYTICS_HOURS, hour);
+    hours = ngx_analytics_cells_oldest(z, NGX_ANALYTICS_HOURS,
+                                       ngx_analytics_floor_div(now, 60));
 
     if (minutes != INT64_MAX
         && (hours == INT64_MAX || minutes < (hours + 1) * 60))
@@ -266,18 +271,18 @@ ngx_analytics_cells_oldest(ngx_analytics_zone_t *z,
 
 
 /*
- * Minutes that are still to come, the farthest first: else who sends events
- * ahead of time could keep out those of now for a day.
+ * Drops one chunk of the minutes after a period, the farthest first: else
+ * who sends events ahead of time could push out what really happened.
  */
 static ngx_int_t
-ngx_analytics_cells_drop_ahead(ngx_analytics_zone_t *z, int64_t now)
+ngx_analytics_cells_drop_ahead(ngx_analytics_zone_t *z, int64_t period)
 {
     int64_t    number;
     uint32_t  *ring;
 
     number = ngx_analytics_cells_end(z, NGX_ANALYTICS_MINUTES) - 1;
 
-    while (number > now) {
+    while (number > period) {
         ring = ngx_analytics_chunk_ring(z, NGX_ANALYTICS_MINUTES, number--);
 
         if (*ring) {

@@ -5,11 +5,17 @@
  *
  * Each level keeps what is not older than its horizon, which moves forward
  * only: the minutes to 48 hours before the last receipt, the hours to as
- * long before it as the program says.  When there is no room the periods
- * that end first go first, minutes before hours, and the horizon moves with
- * them: so old hours make room for minutes, and of the last hours nothing
- * goes while there are older minutes.  The period of now is never dropped;
- * of the minutes ahead of it single chunks are, the farthest first.
+ * long before it as the program says.  When there is no room, this goes:
+ *
+ *  1. minutes ahead of time by more than a period, the farthest first, chunk
+ *     by chunk: nothing really happened there;
+ *  2. of the past, the period that ends first, minutes before hours, and the
+ *     horizon moves with it: old hours make room for minutes, and the last
+ *     hours outlive the minutes in them;
+ *  3. minutes of the period to come.
+ *
+ * The hours of now and later, and the minutes of now, never go; if they fill
+ * the pool then a new series has no cell there.
  *
  * Copyright (C) The nginx analytics authors
  */

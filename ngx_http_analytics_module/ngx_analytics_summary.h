@@ -12,7 +12,7 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include "ngx_analytics_event.h"
+#include "ngx_analytics_decode.h"
 
 
 /* a name and how often it was counted */

@@ -59,22 +59,26 @@ ngx_analytics_civil_from_days(int64_t day, int64_t *y, int64_t *m, int64_t *d)
 }
 
 
-/* Exactly n digits, or -1. */
+/* Exactly two digits, or -1. */
 static ngx_inline int64_t
-ngx_analytics_digits_parse(const u_char *p, ngx_uint_t n)
+ngx_analytics_pair_parse(const u_char *p)
 {
-    int64_t  value;
+    u_char  tens, ones;
 
-    for (value = 0; n; n--, p++) {
+    tens = (u_char) (p[0] - '0');
+    ones = (u_char) (p[1] - '0');
 
-        if (!ngx_analytics_digit(*p)) {
-            return -1;
-        }
+    return (tens > 9 || ones > 9) ? -1 : tens * 10 + ones;
+}
 
-        value = value * 10 + (*p - '0');
-    }
 
-    return value;
+static ngx_inline u_char *
+ngx_analytics_pair_format(u_char *p, uint64_t value)
+{
+    p[0] = (u_char) ('0' + value / 10 % 10);
+    p[1] = (u_char) ('0' + value % 10);
+
+    return p + 2;
 }
 
 
@@ -97,17 +101,20 @@ ngx_analytics_digits_format(u_char *p, uint64_t value, ngx_uint_t n)
 static ngx_int_t
 ngx_analytics_civil_parse(const u_char *p, int64_t *day)
 {
-    int64_t  y, m, d;
+    int64_t  c, y, m, d;
 
-    y = ngx_analytics_digits_parse(p, 4);
-    m = ngx_analytics_digits_parse(p + 5, 2);
-    d = ngx_analytics_digits_parse(p + 8, 2);
+    c = ngx_analytics_pair_parse(p);
+    y = ngx_analytics_pair_parse(p + 2);
+    m = ngx_analytics_pair_parse(p + 5);
+    d = ngx_analytics_pair_parse(p + 8);
 
-    if (y < 0 || p[4] != '-' || p[7] != '-' || m < 1 || m > 12
+    if (c < 0 || y < 0 || p[4] != '-' || p[7] != '-' || m < 1 || m > 12
         || d < 1 || d > ngx_analytics_month_days[m - 1])
     {
         return NGX_ERROR;
     }
+
+    y += c * 100;
 
     if (m == 2 && d == 29 && (y % 4 || (y % 100 == 0 && y % 400))) {
         return NGX_ERROR;
@@ -155,8 +162,8 @@ ngx_analytics_offset_parse(const u_char *p, const u_char *last,
         return NGX_ERROR;
     }
 
-    h = ngx_analytics_digits_parse(p + 1, 2);
-    m = ngx_analytics_digits_parse(p + 4, 2);
+    h = ngx_analytics_pair_parse(p + 1);
+    m = ngx_analytics_pair_parse(p + 4);
 
     if (h < 0 || h > 23 || m < 0 || m > 59) {
         return NGX_ERROR;
@@ -206,9 +213,9 @@ ngx_analytics_time_parse(ngx_str_t *text, int64_t *usec)
 
     last = p + text->len;
 
-    h = ngx_analytics_digits_parse(p + 11, 2);
-    m = ngx_analytics_digits_parse(p + 14, 2);
-    s = ngx_analytics_digits_parse(p + 17, 2);
+    h = ngx_analytics_pair_parse(p + 11);
+    m = ngx_analytics_pair_parse(p + 14);
+    s = ngx_analytics_pair_parse(p + 17);
 
     if ((p[10] != 'T' && p[10] != 't' && p[10] != ' ')
         || p[13] != ':' || p[16] != ':'
@@ -267,11 +274,11 @@ ngx_analytics_time_format(u_char *p, int64_t usec)
 
     p = ngx_analytics_date_format(p, day);
     *p++ = 'T';
-    p = ngx_analytics_digits_format(p, s / 3600, 2);
+    p = ngx_analytics_pair_format(p, s / 3600);
     *p++ = ':';
-    p = ngx_analytics_digits_format(p, s / 60 % 60, 2);
+    p = ngx_analytics_pair_format(p, s / 60 % 60);
     *p++ = ':';
-    p = ngx_analytics_digits_format(p, s % 60, 2);
+    p = ngx_analytics_pair_format(p, s % 60);
 
     if (usec) {
         *p++ = '.';
@@ -399,10 +406,11 @@ ngx_analytics_date_format(u_char *p, int64_t day)
 
     ngx_analytics_civil_from_days(day, &y, &m, &d);
 
-    p = ngx_analytics_digits_format(p, y, 4);
+    p = ngx_analytics_pair_format(p, y / 100);
+    p = ngx_analytics_pair_format(p, y);
     *p++ = '-';
-    p = ngx_analytics_digits_format(p, m, 2);
+    p = ngx_analytics_pair_format(p, m);
     *p++ = '-';
 
-    return ngx_analytics_digits_format(p, d, 2);
+    return ngx_analytics_pair_format(p, d);
 }

@@ -272,10 +272,10 @@ ngx_analytics_write_string(ngx_analytics_writer_t *w, ngx_str_t *text)
                 break;
             }
 
-            /* from here on: the rest as it is, its quote, this escape */
+            /* this escape, the rest as it is, the quote */
 
-            if (ngx_analytics_writer_reserve(w, last - p + 1
-                                             + NGX_ANALYTICS_ESCAPE_LEN)
+            if (ngx_analytics_writer_reserve(w, NGX_ANALYTICS_ESCAPE_LEN
+                                             + (last - p - 1) + 1)
                 != NGX_OK)
             {
                 return;

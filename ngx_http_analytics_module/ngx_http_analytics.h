@@ -18,7 +18,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
-#include "ngx_analytics_event.h"
+#include "ngx_analytics_decode.h"
 #include "ngx_analytics_zone.h"
 
 
@@ -137,7 +137,7 @@ struct ngx_http_analytics_post_s {
 extern ngx_module_t  ngx_http_analytics_module;
 
 
-/* configuration: ngx_http_analytics_conf.c */
+/* configuration: ngx_http_analytics_conf*.c */
 
 char *ngx_http_analytics_zone_block(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -155,6 +155,14 @@ ngx_http_analytics_format_t *ngx_http_analytics_format_named(ngx_conf_t *cf,
 
 /* Reports names that were never declared. */
 ngx_int_t ngx_http_analytics_check_names(ngx_conf_t *cf);
+
+/* Reads a block, whose lines come to the handler. */
+char *ngx_http_analytics_block(ngx_conf_t *cf, void *conf,
+    char *(*handler)(ngx_conf_t *, ngx_command_t *, void *));
+
+/* Logs "invalid WHAT "VALUE"" and returns NGX_CONF_ERROR. */
+char *ngx_http_analytics_invalid(ngx_conf_t *cf, const char *what,
+    ngx_str_t *value);
 
 
 /* shared memory: ngx_http_analytics_shm.c */

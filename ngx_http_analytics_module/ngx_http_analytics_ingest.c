@@ -16,9 +16,17 @@
 #include <ngx_http.h>
 #include "ngx_http_analytics.h"
 
+#if (NGX_ANALYTICS_FAULTS)
+#include "ngx_analytics_arena.h"
+#endif
+
 
 /* how many requests share one lock; more of them only grow the latency */
 #define NGX_HTTP_ANALYTICS_SHARE  32
+
+
+_Static_assert(NGX_ANALYTICS_RUN_MAX <= NGX_ANALYTICS_FOLD_MAX,
+               "a run is folded under one lock");
 
 
 static void ngx_http_analytics_ingest_handler(ngx_event_t *ev);
@@ -32,6 +40,9 @@ static ngx_int_t ngx_http_analytics_ingest_rest(
     ngx_analytics_run_t *run);
 static void ngx_http_analytics_ingest_accept(ngx_http_analytics_zone_t *zone,
     ngx_http_analytics_post_t *post);
+#if (NGX_ANALYTICS_FAULTS)
+static void ngx_http_analytics_ingest_fault(ngx_http_analytics_post_t *post);
+#endif
 
 
 void
@@ -113,11 +124,13 @@ ngx_http_analytics_ingest_take(ngx_http_analytics_zone_t *zone,
         q = ngx_queue_head(&zone->waiting);
         post = ngx_queue_data(q, ngx_http_analytics_post_t, queue);
 
+        /* the queue is a ring, and what was removed is not in it any more */
+
         if (n && events + post->decode.n > NGX_ANALYTICS_FOLD_MAX) {
             break;
         }
 
-        ngx_queue_remove(q);
+        ngx_queue_remove(q); /* NOLINT(clang-analyzer-core.NullDereference) */
 
         events += post->decode.n;
         posts[n++] = post;
@@ -210,7 +223,42 @@ static void
 ngx_http_analytics_ingest_accept(ngx_http_analytics_zone_t *zone,
     ngx_http_analytics_post_t *post)
 {
+#if (NGX_ANALYTICS_FAULTS)
+    ngx_http_analytics_ingest_fault(post);
+#endif
+
     post->id = ngx_analytics_zone_accept(zone->sh, post->decode.n,
                                          ngx_http_analytics_now(),
                                          &post->received);
 }
+
+
+#if (NGX_ANALYTICS_FAULTS)
+
+/*
+ * For tests: "X-Analytics-Fault: N" has this process killed at the N-th
+ * store from here.
+ */
+
+static void
+ngx_http_analytics_ingest_fault(ngx_http_analytics_post_t *post)
+{
+    ngx_uint_t        i;
+    ngx_list_part_t  *part;
+    ngx_table_elt_t  *h;
+
+    part = &post->request->headers_in.headers.part;
+    h = part->elts;
+
+    for (i = 0; i < part->nelts; i++) {
+        if (h[i].key.len == sizeof("X-Analytics-Fault") - 1
+            && ngx_strncmp(h[i].lowcase_key, "x-analytics-fault",
+                           sizeof("X-Analytics-Fault") - 1)
+               == 0)
+        {
+            ngx_analytics_fault = ngx_atoi(h[i].value.data, h[i].value.len);
+        }
+    }
+}
+
+#endif

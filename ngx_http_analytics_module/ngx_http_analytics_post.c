@@ -194,7 +194,8 @@ ngx_http_analytics_post_encoding(ngx_http_request_t *r, ngx_uint_t *gzip)
         }
 
         if (h[i].key.len != sizeof("Content-Encoding") - 1
-            || ngx_strcasecmp(h[i].lowcase_key, (u_char *) "content-encoding")
+            || ngx_strncmp(h[i].lowcase_key, "content-encoding",
+                           sizeof("Content-Encoding") - 1)
                != 0)
         {
             continue;
