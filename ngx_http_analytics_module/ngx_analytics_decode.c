@@ -58,7 +58,9 @@ ngx_analytics_decode(ngx_analytics_decode_t *d, u_char *data, size_t len)
     d->list = d->ndjson;
     d->err = NULL;
     d->offset = 0;
+    d->errors = NULL;
     d->nerrors = 0;
+    d->failed = 0;
 
     ngx_analytics_json_init(&json, data, len);
 
@@ -87,6 +89,10 @@ ngx_analytics_decode(ngx_analytics_decode_t *d, u_char *data, size_t len)
 
         d->offset = json.pos - json.start;
         return NGX_DECLINED;
+    }
+
+    if (d->failed) {
+        return NGX_ERROR;
     }
 
     if (rc == NGX_OK && d->nerrors) {
@@ -413,6 +419,17 @@ ngx_analytics_decode_error(ngx_analytics_decode_t *d, ngx_str_t *field,
 
     if (d->nerrors == NGX_ANALYTICS_ERRORS_MAX) {
         return;
+    }
+
+    /* most bodies need none */
+
+    if (d->errors == NULL) {
+        d->errors = d->alloc(d->ctx, NGX_ANALYTICS_ERRORS_MAX
+                                     * sizeof(ngx_analytics_error_t));
+        if (d->errors == NULL) {
+            d->failed = 1;
+            return;
+        }
     }
 
     error = &d->errors[d->nerrors++];

@@ -58,8 +58,9 @@ typedef struct {
 
     const char              *err;      /* of NGX_DECLINED and NGX_ABORT */
     size_t                   offset;   /* where, of NGX_DECLINED */
-    ngx_analytics_error_t    errors[NGX_ANALYTICS_ERRORS_MAX];
+    ngx_analytics_error_t   *errors;
     ngx_uint_t               nerrors;  /* at most NGX_ANALYTICS_ERRORS_MAX */
+    ngx_uint_t               failed;   /* alloc did, for errors */
 } ngx_analytics_decode_t;
 
 

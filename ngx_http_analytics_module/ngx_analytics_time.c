@@ -127,19 +127,28 @@ ngx_analytics_civil_parse(const u_char *p, int64_t *day)
 
 
 /*
- * The digits of a fraction in units of 1/scale, scale being a power of ten;
- * what is smaller is cut.  Returns the position behind the digits.
+ * The digits of a fraction: that many count, as an integer, and the others
+ * are cut.  Returns the position behind them all.
  */
-static const u_char *
+static ngx_inline const u_char *
 ngx_analytics_fraction_parse(const u_char *p, const u_char *last,
-    int64_t scale, int64_t *fraction)
+    ngx_uint_t digits, int64_t *fraction)
 {
-    *fraction = 0;
+    int64_t  value;
 
-    for ( /* void */ ; p < last && ngx_analytics_digit(*p); p++) {
-        scale /= 10;
-        *fraction += (*p - '0') * scale;
+    for (value = 0; p < last && ngx_analytics_digit(*p); p++) {
+
+        if (digits) {
+            value = value * 10 + (*p - '0');
+            digits--;
+        }
     }
+
+    for ( /* void */ ; digits; digits--) {
+        value *= 10;
+    }
+
+    *fraction = value;
 
     return p;
 }
@@ -229,8 +238,8 @@ ngx_analytics_time_parse(ngx_str_t *text, int64_t *usec)
 
     if (*p == '.') {
         q = p + 1;
-        p = ngx_analytics_fraction_parse(q, last, NGX_ANALYTICS_SECOND,
-                                         &fraction);
+        p = ngx_analytics_fraction_parse(q, last, 6, &fraction);
+
         if (p == q) {
             return NGX_ERROR;
         }
@@ -333,7 +342,8 @@ ngx_analytics_epoch_parse(ngx_str_t *text, int64_t unit, int64_t *usec)
 
     if (p < last && *p == '.') {
         q = p + 1;
-        p = ngx_analytics_fraction_parse(q, last, unit, &fraction);
+        p = ngx_analytics_fraction_parse(q, last, (unit == 1000) ? 3 : 6,
+                                         &fraction);
     }
 
     if (p != last || p == q || n * unit > INT64_MAX - fraction) {
