@@ -280,6 +280,7 @@ ngx_analytics_cells_drop_ahead(ngx_analytics_zone_t *z, int64_t period)
     int64_t    number;
     uint32_t  *ring;
 
+    period = ngx_max(period, z->spans[NGX_ANALYTICS_MINUTES].horizon);
     number = ngx_analytics_cells_end(z, NGX_ANALYTICS_MINUTES) - 1;
 
     while (number > period) {

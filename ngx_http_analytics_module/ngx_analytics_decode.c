@@ -36,6 +36,7 @@ static ngx_analytics_event_t *ngx_analytics_decode_push(
 
 
 static ngx_str_t  ngx_analytics_no_field = ngx_null_string;
+static ngx_str_t  ngx_analytics_id = ngx_string("id");
 
 
 static ngx_inline ngx_uint_t
@@ -314,7 +315,8 @@ ngx_analytics_decode_member(ngx_analytics_decode_t *d,
 
 /*
  * Builds the object of all members that are not mapped, each as it was
- * sent, and leaves the scanner where it was.
+ * sent, and leaves the scanner where it was.  "id" is mapped, too: it is the
+ * name of the event's own.
  */
 
 static ngx_int_t
@@ -363,7 +365,8 @@ ngx_analytics_decode_rest(ngx_analytics_decode_t *d,
             ngx_analytics_decode_key(&key, buf);
         }
 
-        if (ngx_analytics_same(&key, &f->user)
+        if (ngx_analytics_same(&key, &ngx_analytics_id)
+            || ngx_analytics_same(&key, &f->user)
             || (!f->constant && ngx_analytics_same(&key, &f->type))
             || (f->time.len && ngx_analytics_same(&key, &f->time)))
         {

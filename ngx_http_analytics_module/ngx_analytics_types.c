@@ -14,7 +14,7 @@
 static uint32_t *ngx_analytics_types_bucket(ngx_analytics_zone_t *z,
     uint64_t hash);
 static void ngx_analytics_types_insert(ngx_analytics_zone_t *z,
-    ngx_str_t *name, uint64_t hash);
+    ngx_str_t *name, uint64_t hash, uint64_t count);
 
 
 /*
@@ -28,7 +28,7 @@ ngx_analytics_types_init(ngx_analytics_zone_t *z)
     static ngx_str_t  other = ngx_string("other");
 
     ngx_analytics_types_insert(z, &other,
-                    ngx_analytics_siphash(z->key, other.data, other.len));
+                    ngx_analytics_siphash(z->key, other.data, other.len), 0);
 }
 
 
@@ -64,8 +64,7 @@ ngx_analytics_types_fold(ngx_analytics_zone_t *z,
 
     n = z->ntypes;
 
-    ngx_analytics_types_insert(z, &event->type, event->type_hash);
-    ngx_analytics_add(z, &ngx_analytics_type(z, n)->count, 1);
+    ngx_analytics_types_insert(z, &event->type, event->type_hash, 1);
 
     return n;
 }
@@ -84,7 +83,7 @@ ngx_analytics_types_bucket(ngx_analytics_zone_t *z, uint64_t hash)
 
 static void
 ngx_analytics_types_insert(ngx_analytics_zone_t *z, ngx_str_t *name,
-    uint64_t hash)
+    uint64_t hash, uint64_t count)
 {
     uint32_t               n, *bucket;
     ngx_analytics_type_t  *type;
@@ -96,7 +95,7 @@ ngx_analytics_types_insert(ngx_analytics_zone_t *z, ngx_str_t *name,
 
     type = ngx_analytics_type(z, n);
 
-    type->count = 0;
+    type->count = count;
     type->hash = ngx_analytics_hash32(hash);
     type->next = *bucket;
     type->len = (u_char) name->len;

@@ -16,8 +16,8 @@
 #include "ngx_analytics_layout.h"
 
 
-/* words saved for undo, at most: the bucket, how many, the count */
-#define NGX_ANALYTICS_TYPES_WORDS  3
+/* words saved for undo, at most: the bucket and how many, or two counts */
+#define NGX_ANALYTICS_TYPES_WORDS  2
 
 void ngx_analytics_types_init(ngx_analytics_zone_t *z);
 

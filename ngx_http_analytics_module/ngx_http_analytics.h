@@ -45,6 +45,7 @@ typedef struct {
     ngx_analytics_zone_t     *sh;
 
     ngx_queue_t               waiting;        /* posts to be folded, */
+    ngx_uint_t                nwaiting;
     ngx_event_t               fold;           /* once a turn of the loop */
 } ngx_http_analytics_zone_t;
 
@@ -239,7 +240,7 @@ ngx_int_t ngx_http_analytics_task_post(ngx_http_analytics_post_t *post);
 
 /* accepting and folding: ngx_http_analytics_ingest.c */
 
-/* Has the events of a decoded post folded by the end of this turn. */
+/* Has the events of a decoded post folded by the end of this turn, or now. */
 void ngx_http_analytics_ingest(ngx_http_analytics_post_t *post);
 
 /* The same at once; for threads. */

@@ -24,7 +24,7 @@ static char *ngx_http_analytics_format_time(ngx_conf_t *cf,
 static char *ngx_http_analytics_format_properties(ngx_conf_t *cf,
     ngx_analytics_format_t *format);
 static char *ngx_http_analytics_format_field(ngx_conf_t *cf,
-    ngx_str_t *field, ngx_uint_t last);
+    ngx_str_t *field, ngx_uint_t last, ngx_uint_t constant);
 static char *ngx_http_analytics_format_unique(ngx_conf_t *cf,
     ngx_analytics_format_t *format);
 static char *ngx_http_analytics_format_done(ngx_conf_t *cf,
@@ -111,7 +111,7 @@ ngx_http_analytics_format_user(ngx_conf_t *cf, ngx_analytics_format_t *format)
 {
     ngx_str_t  *value;
 
-    if (ngx_http_analytics_format_field(cf, &format->user, 2)
+    if (ngx_http_analytics_format_field(cf, &format->user, 2, 0)
         != NGX_CONF_OK)
     {
         return NGX_CONF_ERROR;
@@ -137,7 +137,7 @@ ngx_http_analytics_format_user(ngx_conf_t *cf, ngx_analytics_format_t *format)
 static char *
 ngx_http_analytics_format_type(ngx_conf_t *cf, ngx_analytics_format_t *format)
 {
-    if (ngx_http_analytics_format_field(cf, &format->type, 1)
+    if (ngx_http_analytics_format_field(cf, &format->type, 1, 1)
         != NGX_CONF_OK)
     {
         return NGX_CONF_ERROR;
@@ -165,7 +165,7 @@ ngx_http_analytics_format_time(ngx_conf_t *cf, ngx_analytics_format_t *format)
 {
     ngx_str_t  *value;
 
-    if (ngx_http_analytics_format_field(cf, &format->time, 2)
+    if (ngx_http_analytics_format_field(cf, &format->time, 2, 0)
         != NGX_CONF_OK)
     {
         return NGX_CONF_ERROR;
@@ -196,7 +196,7 @@ static char *
 ngx_http_analytics_format_properties(ngx_conf_t *cf,
     ngx_analytics_format_t *format)
 {
-    if (ngx_http_analytics_format_field(cf, &format->properties, 1)
+    if (ngx_http_analytics_format_field(cf, &format->properties, 1, 0)
         != NGX_CONF_OK)
     {
         return NGX_CONF_ERROR;
@@ -214,7 +214,7 @@ ngx_http_analytics_format_properties(ngx_conf_t *cf,
 
 static char *
 ngx_http_analytics_format_field(ngx_conf_t *cf, ngx_str_t *field,
-    ngx_uint_t last)
+    ngx_uint_t last, ngx_uint_t constant)
 {
     u_char     *p;
     ngx_str_t  *value;
@@ -235,6 +235,12 @@ ngx_http_analytics_format_field(ngx_conf_t *cf, ngx_str_t *field,
     }
 
     if (value[1].len == 0 || value[1].len > NGX_ANALYTICS_NAME_MAX) {
+        return ngx_http_analytics_invalid(cf, "field", &value[1]);
+    }
+
+    /* only a type can be a constant */
+
+    if (value[1].data[0] == '=' && !constant) {
         return ngx_http_analytics_invalid(cf, "field", &value[1]);
     }
 

@@ -21,7 +21,11 @@
 #endif
 
 
-/* how many requests share one lock; more of them only grow the latency */
+/*
+ * How many requests share one lock.  It saves nothing to have more of them,
+ * and costs: requests that are freed all together have malloc() give memory
+ * back to the system, which it wants again in the next turn.
+ */
 #define NGX_HTTP_ANALYTICS_SHARE  32
 
 
@@ -65,6 +69,11 @@ ngx_http_analytics_ingest(ngx_http_analytics_post_t *post)
 
     ngx_queue_insert_tail(&zone->waiting, &post->queue);
 
+    if (++zone->nwaiting == NGX_HTTP_ANALYTICS_SHARE) {
+        ngx_http_analytics_ingest_handler(&zone->fold);
+        return;
+    }
+
     if (!zone->fold.posted) {
         ngx_post_event(&zone->fold, &ngx_posted_events);
     }
@@ -83,11 +92,15 @@ ngx_http_analytics_ingest_handler(ngx_event_t *ev)
 
     n = ngx_http_analytics_ingest_take(zone, posts);
 
+    if (n == 0) {
+        return;
+    }
+
     rc = ngx_http_analytics_ingest_fold(zone, posts, n);
 
     /* others may be folded before these are answered: their turn is next */
 
-    if (!ngx_queue_empty(&zone->waiting)) {
+    if (zone->nwaiting && !ev->posted) {
         ngx_post_event(ev, &ngx_posted_events);
     }
 
@@ -132,6 +145,7 @@ ngx_http_analytics_ingest_take(ngx_http_analytics_zone_t *zone,
 
         ngx_queue_remove(q); /* NOLINT(clang-analyzer-core.NullDereference) */
 
+        zone->nwaiting--;
         events += post->decode.n;
         posts[n++] = post;
     }

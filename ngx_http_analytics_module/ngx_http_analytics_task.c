@@ -21,16 +21,28 @@
 
 #define NGX_HTTP_ANALYTICS_TASKS  2
 
+/* how often the timer that keeps a process alive is set anew */
+#define NGX_HTTP_ANALYTICS_HOLD   60000
+
 
 static ngx_int_t ngx_http_analytics_task_start(
     ngx_http_analytics_post_t *post);
 static void ngx_http_analytics_task_run(void *data, ngx_log_t *log);
 static void ngx_http_analytics_task_done(ngx_event_t *ev);
 static void ngx_http_analytics_task_next(void);
+static void ngx_http_analytics_task_hold(void);
+static void ngx_http_analytics_task_hold_handler(ngx_event_t *ev);
 
 
 static ngx_uint_t   ngx_http_analytics_tasks;       /* under way */
 static ngx_queue_t  ngx_http_analytics_tasks_waiting;
+
+/*
+ * A process that is told to quit does so when no timer is left but those
+ * that may be cancelled.  A request that waits for a thread has none: this
+ * one is set while there are any.
+ */
+static ngx_event_t  ngx_http_analytics_tasks_hold;
 
 
 ngx_int_t
@@ -78,6 +90,7 @@ ngx_http_analytics_task_start(ngx_http_analytics_post_t *post)
     }
 
     ngx_http_analytics_tasks++;
+    ngx_http_analytics_task_hold();
 
     return NGX_OK;
 }
@@ -100,6 +113,39 @@ ngx_http_analytics_task_done(ngx_event_t *ev)
     ngx_http_analytics_post_done(ev->data);
 
     ngx_http_analytics_task_next();
+
+    if (ngx_http_analytics_tasks == 0
+        && ngx_http_analytics_tasks_hold.timer_set)
+    {
+        ngx_del_timer(&ngx_http_analytics_tasks_hold);
+    }
+}
+
+
+static void
+ngx_http_analytics_task_hold(void)
+{
+    ngx_event_t  *ev;
+
+    ev = &ngx_http_analytics_tasks_hold;
+
+    if (ev->timer_set) {
+        return;
+    }
+
+    ev->handler = ngx_http_analytics_task_hold_handler;
+    ev->log = ngx_cycle->log;
+
+    ngx_add_timer(ev, NGX_HTTP_ANALYTICS_HOLD);
+}
+
+
+static void
+ngx_http_analytics_task_hold_handler(ngx_event_t *ev)
+{
+    if (ngx_http_analytics_tasks) {
+        ngx_add_timer(ev, NGX_HTTP_ANALYTICS_HOLD);
+    }
 }
 
 

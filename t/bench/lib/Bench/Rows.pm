@@ -1,0 +1,354 @@
+package Bench::Rows;
+
+# Copyright (C) The nginx analytics authors
+
+# The rows of the table: each starts the servers that it compares, measures
+# them, and says what came out.
+
+use strict;
+use warnings;
+
+use Bench::Events;
+use Bench::Feed;
+use Bench::Nginx;
+use Bench::Process;
+use Bench::Slices;
+
+# in this order
+our @ROWS = qw(post batches get large workers memory);
+
+use constant {
+    USERS    => 100_000,        # of the zones that are asked
+    PRELOAD  => 1000,           # batches
+    MEMORY_USERS => 1_000_000,
+    LARGE    => 50_000_000,     # bytes
+    PAUSE    => 5,              # ms between small requests, on average
+};
+
+
+# module, baseline   paths of modules
+# peer               folder of peer.lua
+# wrk                folder of wrk's scripts
+# rounds, seconds    how many slices, and how long
+# server, load       processors
+
+sub new {
+    my ($class, %arg) = @_;
+
+    return bless {%arg}, $class;
+}
+
+
+sub formats {
+    return <<'CONF';
+    analytics_format event {
+        user        user_id;
+        type        event_type;
+        time        timestamp;
+        properties  metadata;
+    }
+CONF
+}
+
+
+# Zones with their sizes, and routes below the name of each.
+
+sub ours {
+    my ($self, $zones, %arg) = @_;
+
+    my $http = formats();
+    my $server = "        location = /health { analytics_health; }\n";
+
+    for my $zone (sort keys %$zones) {
+        $http .= "    analytics_zone $zone $zones->{$zone} {}\n";
+        $server .= "        location = /$zone/events/ { analytics_collect $zone format=event; }\n"
+            . "        location = /$zone/total { analytics_stats $zone total; }\n"
+            . "        location = /$zone/by-type { analytics_stats $zone by_type; }\n";
+    }
+
+    return Bench::Nginx->start(
+        modules => [$self->{module}], cpus => [$self->{server}],
+        http => $http, server => $server . ($arg{locations} // ''), %arg
+    );
+}
+
+
+sub slice {
+    my ($self, $nginx, $path, $script, %arg) = @_;
+
+    return sub {
+        my ($round) = @_;
+
+        return wrk(
+            nginx => $nginx, path => $path, script => $script, wrk => $self->{wrk},
+            seconds => $round ? $self->{seconds} : 1, cpus => [$self->{load}],
+            seed => $round, %arg
+        );
+    };
+}
+
+
+sub preload {
+    my ($self) = @_;
+
+    return $self->{preload} //= do {
+        say_progress('making a million events');
+        requests_of_batches('preload', '/XXXX/events/', PRELOAD, USERS);
+    };
+}
+
+
+# The requests name the zone by four letters, to be set here.
+
+sub fill {
+    my ($self, $nginx, $zone, $times) = @_;
+
+    my $file = $self->preload;
+
+    open my $fh, '+<:raw', $file->{path} or die "$file->{path}: $!\n";
+
+    for my $at (@{ $file->{at} }) {
+        seek $fh, $at->[0] + length 'POST /', 0;
+        print {$fh} $zone;
+    }
+
+    close $fh or die "$file->{path}: $!\n";
+
+    say_progress("filling zone $zone, $times times");
+
+    feed(port => $nginx->port, file => $file, cpus => [$self->{load}],
+        count => $times * @{ $file->{at} });
+
+    my $total = $nginx->get_json("/$zone/total");
+    my $want  = $times * $file->{events};
+
+    die "zone $zone holds $total->{total_events} events of "
+        . "$total->{unique_users} users instead of $want of @{[ USERS ]}\n"
+        unless $total->{total_events} == $want
+            && $total->{unique_users} == USERS;
+}
+
+
+# Warns if the server was not what was measured.
+
+sub check_load {
+    my ($self, $what, $result) = @_;
+
+    for my $name (sort keys %$result) {
+        my $busy   = median(@{ $result->{$name}{busy} });
+        my $waited = median(@{ $result->{$name}{waited} });
+
+        if ($waited > Bench::Slices::OTHER) {
+            say_progress(sprintf 'warning: %s, %s: other processes took %.0f %% '
+                . 'of the server\'s processor', $what, $name, 100 * $waited);
+
+        } elsif ($busy < Bench::Slices::BUSY) {
+            say_progress(sprintf 'warning: %s, %s: the server\'s processor was '
+                . 'busy only %.0f %%: wrk is the bottleneck', $what, $name,
+                100 * $busy);
+        }
+    }
+}
+
+
+sub rate {
+    my ($rate) = @_;
+
+    return $rate >= 999_500 ? sprintf('%.2fM', $rate / 1e6)
+        : $rate >= 10_000 ? sprintf('%.0fk', $rate / 1e3)
+        : sprintf('%.1fk', $rate / 1e3);
+}
+
+
+# A row out of a ratio, and how it compares by the processor's time.
+
+sub row {
+    my ($self, %arg) = @_;
+
+    my ($result, $one, $two) = @arg{qw(result one two)};
+
+    my $r = ratio($result, $one, $two, 'rate');
+    my $factor = $arg{factor} // 1;
+    my $digits = $r->{ratio} > 2 ? 1 : 2;
+
+    my $cpu = median(@{ $result->{$two}{cpu} })
+        / median(@{ $result->{$one}{cpu} });
+
+    $self->check_load($arg{what}, $result);
+
+    return {
+        what     => $arg{what},
+        measured => sprintf('%.*f%s', $digits, $r->{ratio}, $arg{unit} // ''),
+        value    => $r->{ratio},
+        detail   => sprintf(
+            '%.*f to %.*f; %s/s against %s/s; by time on the processor %.*f',
+            $digits, $r->{low}, $digits, $r->{high},
+            rate($factor * median(@{ $result->{$one}{rate} })),
+            rate($factor * median(@{ $result->{$two}{rate} })), $digits, $cpu),
+        %{ $arg{mark} },
+    };
+}
+
+
+# One event a request, against an nginx that does nothing with the body.
+
+sub post {
+    my ($self) = @_;
+
+    my $events = lines_of_events('events', 10_000, USERS);
+    my $ours   = $self->ours({ post => '128m' });
+
+    $self->fill($ours, 'post', 1);
+
+    # what we answer after a million events, as long as it will be answered
+
+    my ($event) = read_file($events) =~ /^(.*)/;
+    my $answer  = $ours->post('/post/events/', $event)->{content};
+
+    my $bare = Bench::Nginx->start(
+        modules => [$self->{baseline}], cpus => [$self->{server}],
+        server => "location = /events/ { bench_collect '$answer'; }"
+    );
+
+    die "the answers differ in length\n" unless raw_length($ours, '/post/events/',
+        $event) == raw_length($bare, '/events/', $event);
+
+    my @rows;
+
+    for my $n (16, 64, 256) {
+        my $what = "POST of one event, $n connections, against bare nginx";
+        my %arg  = (connections => $n, args => [$events]);
+
+        my $result = measure($what, $self->{rounds},
+            ours => $self->slice($ours, '/post/events/', 'post.lua', %arg),
+            bare => $self->slice($bare, '/events/', 'post.lua', %arg));
+
+        push @rows, $self->row(what => $what, result => $result, one => 'ours',
+            two => 'bare', mark => { floor => 0.80, aim => 0.92 });
+    }
+
+    $_->stop for $ours, $bare;
+
+    return @rows;
+}
+
+
+# Bytes of a whole answer, header and all.
+
+sub raw_length {
+    my ($nginx, $path, $event) = @_;
+
+    my $socket = IO::Socket::INET->new('127.0.0.1:' . $nginx->port)
+        or die "cannot connect: $@\n";
+
+    print {$socket} "POST $path HTTP/1.1\r\nHost: localhost\r\n"
+        . "Content-Type: application/json\r\nConnection: close\r\n"
+        . 'Content-Length: ' . length($event) . "\r\n\r\n$event";
+
+    local $/;
+    my $answer = <$socket>;
+
+    return length $answer;
+}
+
+
+# Lists, against what one would write in Lua.
+
+sub batches {
+    my ($self) = @_;
+
+    say_progress('making lists of events');
+
+    my $few  = lines_of_batches('few', 8, 1000);
+    my $many = lines_of_batches('many', 200, 200_000);
+
+    my $ours = $self->ours({ few => '128m', many => '128m' });
+    my $peer = Bench::Nginx->start(
+        modules => [map { "/usr/lib/nginx/modules/$_" } 'ndk_http_module.so',
+            'ngx_http_lua_module.so'],
+        cpus => [$self->{server}],
+        http => "lua_shared_dict stats 256m;\n"
+            . "    lua_package_path '$self->{peer}/?.lua;;';\n"
+            . "    init_by_lua_block { require 'peer' }",
+        server => <<'CONF'
+        location = /events/ {
+            content_by_lua_block { require("peer").collect() }
+        }
+
+        location = /total {
+            content_by_lua_block { require("peer").total() }
+        }
+CONF
+    );
+
+    my $what = 'lists of 1000 events, events/s';
+    my %few  = (connections => 8, args => [$few]);
+    my %many = (connections => 8, args => [$many]);
+
+    my $result = measure($what, $self->{rounds},
+        ours => $self->slice($ours, '/few/events/', 'post.lua', %few),
+        peer => $self->slice($peer, '/events/', 'post.lua', %few),
+        many => $self->slice($ours, '/many/events/', 'post.lua', %many),
+        peer_many => $self->slice($peer, '/events/', 'post.lua', %many));
+
+    for my $total ($ours->get_json('/few/total'), $peer->get_json('/total')) {
+        say_progress("counted: $total->{total_events} events, "
+            . "$total->{unique_users} users");
+    }
+
+    $_->stop for $ours, $peer;
+
+    return (
+        $self->row(what => "$what, 1,000 users, against nginx + Lua",
+            result => $result, one => 'ours', two => 'peer', factor => 1000,
+            unit => ' times', mark => { floor => 3, aim => 6 }),
+        $self->row(what => "$what, 200,000 users, against nginx + Lua",
+            result => $result, one => 'many', two => 'peer_many',
+            factor => 1000, unit => ' times', mark => { floor => 3, aim => 6 })
+    );
+}
+
+
+# A summary, against nginx's own answer with the same text; and whether it
+# matters how many events were counted.
+
+sub get {
+    my ($self) = @_;
+
+    my $ours = $self->ours({ mega => '128m', tens => '128m' });
+
+    $self->fill($ours, 'mega', 1);
+    $self->fill($ours, 'tens', 10);
+
+    my $answer = $ours->get('/mega/by-type')->{content};
+
+    my $bare = Bench::Nginx->start(
+        cpus => [$self->{server}],
+        server => "location = /by-type { default_type application/json; "
+            . "return 200 '$answer'; }"
+    );
+
+    my $what = 'GET /stats/by-event-type';
+    my %arg  = (connections => 64);
+
+    my $result = measure($what, $self->{rounds},
+        mega => $self->slice($ours, '/mega/by-type', 'get.lua', %arg),
+        bare => $self->slice($bare, '/by-type', 'get.lua', %arg),
+        tens => $self->slice($ours, '/tens/by-type', 'get.lua', %arg));
+
+    $_->stop for $ours, $bare;
+
+    # figures of the same thing differ by a few per cent from run to run
+
+    return (
+        $self->row(what => "$what, 20 types, 1M events, against \"return 200\"",
+            result => $result, one => 'mega', two => 'bare',
+            mark => { floor => 0.70, aim => 0.95 }),
+        $self->row(what => "$what, 10M events against 1M", result => $result,
+            one => 'tens', two => 'mega',
+            mark => { floor => 0.95, aim => 0.98 })
+    );
+}
+
+
+1;

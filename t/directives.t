@@ -1,0 +1,254 @@
+# Copyright (C) The nginx analytics authors
+
+# A directive that cannot be meant fails nginx -t with the file, the line and
+# the offending token; a module that is loaded but not configured is silent.
+
+use strict;
+use warnings;
+
+use Test::More;
+
+use Analytics::Test;
+
+my $nginx = Analytics::Test->new;
+
+my $ZONE   = "analytics_zone site 16m { types 10; }\n";
+my $FORMAT = "analytics_format event { user u; type t; }\n";
+
+
+# Tests a configuration; what is to be blamed stands on the line that ends in
+# "!".
+
+sub check {
+    my ($http) = @_;
+
+    my $conf = "load_module %MODULE%;\nevents { }\n";
+
+    $conf .= "http {\n    access_log off;\n$http\n}\n" if defined $http;
+
+    my @lines = split /\n/, $nginx->set(conf => $conf)->config;
+    my ($line) = grep { $lines[$_ - 1] =~ /!$/ } 1 .. @lines;
+
+    my ($ok, $said) = $nginx->set(conf => $conf =~ s/!$//mgr)->check;
+
+    return ($ok, $said, $line);
+}
+
+
+sub refused {
+    my ($name, $token, $http) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    my ($ok, $said, $line) = check($http);
+
+    subtest $name => sub {
+        ok !$ok, 'nginx -t fails';
+        like $said, qr/\[emerg\] .*in \S+nginx\.conf:\d+$/m,
+            'with the file and a line';
+        like $said, qr/nginx\.conf:$line$/m, "on line $line" if $line;
+        like $said, qr/\[emerg\] .*\Q$token\E.*nginx\.conf/, 'and the token'
+            if defined $token;
+        is scalar(() = $said =~ /\[emerg\]/g), 1, 'once';
+    };
+}
+
+
+sub accepted {
+    my ($name, $http) = @_;
+
+    local $Test::Builder::Level = $Test::Builder::Level + 1;
+
+    my ($ok, $said) = check($http);
+
+    ok $ok, $name or diag $said;
+
+    my @lines = grep { !/syntax is ok|test is successful/ } split /\n/, $said;
+
+    is "@lines", '', "$name: nothing else is said";
+}
+
+
+subtest 'zones' => sub {
+    refused(@$_) for
+        [ 'no size', 'analytics_zone', "analytics_zone site {!\n}" ],
+        [ 'no name', 'analytics_zone', "analytics_zone {!\n}" ],
+        [ 'too much', 'analytics_zone', "analytics_zone site 16m x {!\n}" ],
+        [ 'an empty name', '""', "analytics_zone \"\" 16m {!\n}" ],
+        [ 'a bad size', '16x', "analytics_zone site 16x {!\n}" ],
+        [ 'a size that is none', 'large', "analytics_zone site large {!\n}" ],
+        [ 'a negative size', '-16m', "analytics_zone site -16m {!\n}" ],
+        [ 'too small', 'site', "analytics_zone site 8k {\n}" ],
+        [ 'too small for its types', 'site',
+            "analytics_zone site 1m { types 10000; }" ],
+        [ 'twice', 'site', "$ZONE analytics_zone site 16m {!\n}" ],
+        [ 'another size', 'site', "$ZONE analytics_zone site 32m {!\n}" ],
+        [ 'a name in use', 'site',
+            "limit_req_zone \$uri zone=site:16m rate=1r/s;\n$ZONE" ],
+        [ 'in a server', 'analytics_zone', "server {\nanalytics_zone s 1m {!\n} }" ],
+
+        [ 'an unknown line', 'bogus',
+            "analytics_zone site 16m {\nbogus 1;!\n}" ],
+        (map { [ "types $_", $_, "analytics_zone site 16m {\ntypes $_;!\n}" ] }
+            qw(abc 0 -1 10001 1.5 1k 99999999999999999999)),
+        [ 'types: none', 'types', "analytics_zone site 16m {\ntypes;!\n}" ],
+        [ 'types: two', 'types', "analytics_zone site 16m {\ntypes 1 2;!\n}" ],
+        [ 'types twice', 'types',
+            "analytics_zone site 16m {\ntypes 1;\ntypes 2;!\n}" ],
+        (map { [ "retain $_", $_, "analytics_zone site 16m {\nretain $_;!\n}" ] }
+            'totals=', 'totals=x', 'totals=0', 'totals=-1d', 'totals=5',
+            'total=all', 'totals=ALLx', 'bogus', 'totals=999999999999999y'),
+        [ 'retain: none', 'retain', "analytics_zone site 16m {\nretain;!\n}" ],
+        [ 'retain twice', 'retain', "analytics_zone site 16m {\n"
+            . "retain totals=all;\nretain totals=90d;!\n}" ],
+        [ 'a block in it', undef,
+            "analytics_zone site 16m {\ntypes 5 {!\n} }" ];
+
+    accepted(@$_) for
+        [ 'the least', 'analytics_zone site 16m { }' ],
+        [ 'all of it',
+            'analytics_zone site 16m { types 10; retain totals=90d; }' ],
+        [ 'years', 'analytics_zone site 16m { retain totals=2y; }' ],
+        [ 'several', "$ZONE analytics_zone other 16m { }" ];
+};
+
+
+subtest 'formats' => sub {
+    refused(@$_) for
+        [ 'no name', 'analytics_format', "analytics_format {!\n}" ],
+        [ 'two names', 'analytics_format', "analytics_format a b {!\n}" ],
+        [ 'nothing in it', 'user', "analytics_format event {\n}" ],
+        [ 'no user', 'user', "analytics_format event {\ntype t;\n}" ],
+        [ 'no type', 'type', "analytics_format event {\nuser u;\n}" ],
+        [ 'twice', 'event', "$FORMAT analytics_format event {!\nuser u; type t; }" ],
+        [ 'an unknown line', 'bogus',
+            "analytics_format event {\nbogus x;!\n}" ],
+        [ 'an unknown line like a field', 'id',
+            "analytics_format event {\nid x;!\n}" ],
+        [ 'user: none', 'user', "analytics_format event {\nuser;!\n}" ],
+        [ 'user twice', 'user',
+            "analytics_format event {\nuser u;\nuser v;!\ntype t; }" ],
+        [ 'an unknown kind of user', 'float',
+            "analytics_format event {\nuser u float;!\n}" ],
+        [ 'an unknown time', 'epoch_us',
+            "analytics_format event {\ntime t epoch_us;!\n}" ],
+        [ 'too much of a time', 'time',
+            "analytics_format event {\ntime t epoch x;!\n}" ],
+        [ 'an empty constant', '=', "analytics_format event {\ntype =;!\n}" ],
+        [ 'a constant user', '=me',
+            "analytics_format event {\nuser =me;!\ntype t; }" ],
+        [ 'a constant time', '=now',
+            "analytics_format event {\ntime =now;!\n}" ],
+        [ 'constant properties', '=x',
+            "analytics_format event {\nproperties =x;!\n}" ],
+        [ 'a constant too long', 'x' x 200,
+            "analytics_format event {\ntype =" . 'x' x 256 . ";!\n}" ],
+        [ 'an empty field', '""', "analytics_format event {\nuser \"\";!\n}" ],
+        [ 'a field twice', 'f',
+            "analytics_format event {\nuser f;\ntype f;!\n}" ],
+        [ 'too many properties', 'properties',
+            "analytics_format event {\nproperties a b;!\n}" ],
+        [ 'in a location', 'analytics_format',
+            "server { location / {\nanalytics_format a {!\n} } }" ];
+
+    accepted(@$_) for
+        [ 'the least', $FORMAT ],
+        [ 'all of it', 'analytics_format a { user u integer; type =c;'
+            . ' time t epoch_ms; properties *; }' ],
+        [ 'rfc3339 said', 'analytics_format a { user u; type t;'
+            . ' time x rfc3339; properties p; }' ];
+};
+
+
+subtest 'locations' => sub {
+    my $in = sub {
+        return "$ZONE$FORMAT" . "server { location / {\n$_[0];!\n} }";
+    };
+
+    refused($_->[0], $_->[1], $in->($_->[0])) for
+        [ 'analytics_collect', 'analytics_collect' ],
+        [ 'analytics_collect none format=event', 'none' ],
+        [ 'analytics_collect site', 'analytics_collect' ],
+        [ 'analytics_collect site format=', 'format=' ],
+        [ 'analytics_collect site format=none', 'none' ],
+        [ 'analytics_collect site event', 'event' ],
+        [ 'analytics_collect site format=event bogus', 'bogus' ],
+        [ 'analytics_collect site format=event any_types', 'any_types' ],
+        [ 'analytics_stats', 'analytics_stats' ],
+        [ 'analytics_stats site', 'analytics_stats' ],
+        [ 'analytics_stats none total', 'none' ],
+        [ 'analytics_stats site bogus', 'bogus' ],
+        [ 'analytics_stats site total by_type', 'analytics_stats' ],
+        [ 'analytics_summary', 'analytics_summary' ],
+        [ 'analytics_summary site', 'analytics_summary' ],
+        [ 'analytics_summary none format=event', 'none' ],
+        [ 'analytics_summary site format=none', 'none' ],
+        [ 'analytics_summary site format=event bogus', 'bogus' ],
+        [ 'analytics_health site', 'analytics_health' ];
+
+    refused('twice', 'duplicate', $in->(
+        "analytics_collect site format=event;\n"
+        . 'analytics_collect site format=event'));
+    refused('two of them', undef, $in->("analytics_health;\n"
+        . 'analytics_stats site total'));
+
+    refused("$_ in http{}", $_, "$_ site total;!")
+        for qw(analytics_collect analytics_stats analytics_summary
+        analytics_health);
+
+    accepted($_, "$ZONE$FORMAT" . "server { location / { $_; } }") for
+        'analytics_collect site format=event',
+        'analytics_collect site format=event any_type',
+        (map { "analytics_stats site $_" }
+            qw(total by_type by_user over_time recent user)),
+        'analytics_summary site format=event', 'analytics_health';
+};
+
+
+subtest 'loaded but not configured' => sub {
+    accepted('without http{}', undef);
+    accepted('an empty http{}', '');
+    accepted('a server that does not use it', 'server { listen 127.0.0.1:1; }');
+
+    for my $http ('', <<'CONF') {
+        http {
+            server {
+                listen 127.0.0.1:%PORT%;
+                location / { return 200 fine; }
+            }
+        }
+CONF
+        my $plain = Analytics::Test->new(conf => "load_module %MODULE%;\n"
+            . Analytics::Test->user . "worker_processes 2;\n"
+            . "events { }\n$http")->start;
+
+        is $plain->get('/')->{body}, 'fine', 'serves as if it were not there'
+            if $http;
+
+        ok $plain->reload, 'reloads';
+        unlike $plain->error_log, qr/analytics(?!-)/, 'says nothing';
+
+        $plain->stop;
+    }
+};
+
+
+subtest 'nginx -t creates nothing' => sub {
+    my @files = map {
+        my ($load, $http) = @$_;
+
+        my $fresh = Analytics::Test->new(conf => "${load}events { }\n"
+            . "http {\n    access_log off;\n$http\n}\n");
+        my ($ok, $said) = $fresh->check;
+
+        ok $ok, 'passes' or diag $said;
+
+        join ' ', sort map { s{.*/}{}r } glob $fresh->dir . '/*';
+    } ([ '', '' ], [ "load_module %MODULE%;\n", "$ZONE$FORMAT"
+        . 'server { location / { analytics_collect site format=event; } }' ]);
+
+    is $files[1], $files[0], 'that nginx alone would not';
+};
+
+
+done_testing;

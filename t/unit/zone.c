@@ -1,0 +1,767 @@
+
+/*
+ * The zone against a model that is slow and plain: every answer is worked
+ * out anew from counters in ordinary tables, and must be the same.
+ *
+ * Copyright (C) The nginx analytics authors
+ */
+
+
+#include <math.h>
+#include <stdlib.h>
+#include <time.h>
+#include "zone_lib.h"
+
+
+/* what the model knows */
+
+typedef struct {
+    uint32_t                type;
+    uint64_t                count;
+} model_entry_t;
+
+typedef struct {
+    u_char                  name[256];
+    size_t                  len;
+    uint64_t                count;
+    int64_t                 first;
+    int64_t                 last;
+    model_entry_t          *types;
+    size_t                  ntypes;
+} model_name_t;
+
+typedef struct {
+    model_name_t           *names;
+    size_t                  n;
+    size_t                  max;
+    uint32_t               *table;     /* 1 + number, open addressing */
+    size_t                  mask;
+} model_names_t;
+
+typedef struct {
+    uint64_t                key;       /* 0: free */
+    uint64_t                count;
+} model_cell_t;
+
+typedef struct {
+    model_names_t           users;
+    model_names_t           types;
+    model_cell_t           *cells;
+    size_t                  mask;
+    size_t                  ncells;
+    uint64_t                events;
+    uint64_t                hour_of_day[24];
+} model_t;
+
+
+static void
+model_names_init(model_names_t *t, size_t max)
+{
+    size_t  n;
+
+    for (n = 1; n < max * 2; n *= 2) { /* void */ }
+
+    t->names = calloc(max, sizeof(model_name_t));
+    t->n = 0;
+    t->max = max;
+    t->table = calloc(n, sizeof(uint32_t));
+    t->mask = n - 1;
+}
+
+
+static void
+model_names_free(model_names_t *t)
+{
+    size_t  i;
+
+    for (i = 0; i < t->n; i++) {
+        free(t->names[i].types);
+    }
+
+    free(t->names);
+    free(t->table);
+}
+
+
+static model_name_t *
+model_name(model_names_t *t, const u_char *name, size_t len)
+{
+    size_t         i;
+    uint64_t       h;
+    model_name_t  *m;
+
+    for (h = 14695981039346656037ULL, i = 0; i < len; i++) {
+        h = (h ^ name[i]) * 1099511628211ULL;
+    }
+
+    for (h &= t->mask; t->table[h]; h = (h + 1) & t->mask) {
+        m = &t->names[t->table[h] - 1];
+
+        if (m->len == len && memcmp(m->name, name, len) == 0) {
+            return m;
+        }
+    }
+
+    if (t->n == t->max) {
+        diag("the model is too small");
+        exit(2);
+    }
+
+    m = &t->names[t->n++];
+    memcpy(m->name, name, len);
+    m->len = len;
+
+    t->table[h] = (uint32_t) t->n;
+
+    return m;
+}
+
+
+static uint64_t
+model_key(int level, size_t series, int64_t bucket)
+{
+    return ((uint64_t) (level + 1) << 60) | ((uint64_t) series << 40)
+           | (uint64_t) bucket;
+}
+
+
+static uint64_t *
+model_cell(model_t *m, uint64_t key)
+{
+    size_t  h;
+
+    for (h = (key * 0x9e3779b97f4a7c15ULL >> 20) & m->mask;
+         m->cells[h].key && m->cells[h].key != key;
+         h = (h + 1) & m->mask)
+    { /* void */ }
+
+    if (m->cells[h].key == 0) {
+        m->cells[h].key = key;
+
+        if (++m->ncells > m->mask / 2) {
+            diag("the model has too few cells");
+            exit(2);
+        }
+    }
+
+    return &m->cells[h].count;
+}
+
+
+static uint64_t
+model_cell_count(model_t *m, uint64_t key)
+{
+    size_t  h;
+
+    for (h = (key * 0x9e3779b97f4a7c15ULL >> 20) & m->mask;
+         m->cells[h].key;
+         h = (h + 1) & m->mask)
+    {
+        if (m->cells[h].key == key) {
+            return m->cells[h].count;
+        }
+    }
+
+    return 0;
+}
+
+
+static void
+model_init(model_t *m)
+{
+    memset(m, 0, sizeof(model_t));
+
+    model_names_init(&m->users, 200000);
+    model_names_init(&m->types, 2000);
+
+    m->mask = (1 << 22) - 1;
+    m->cells = calloc(m->mask + 1, sizeof(model_cell_t));
+}
+
+
+static void
+model_free(model_t *m)
+{
+    model_names_free(&m->users);
+    model_names_free(&m->types);
+    free(m->cells);
+}
+
+
+static void
+model_fold(model_t *m, ngx_analytics_event_t *event, int64_t received)
+{
+    size_t         i, type;
+    int64_t        t;
+    time_t         seconds;
+    struct tm      tm;
+    model_name_t  *user;
+
+    t = (event->time == NGX_ANALYTICS_TIME_NONE) ? received : event->time;
+
+    m->events++;
+
+    seconds = (time_t) (t / ZONE_SECOND);
+    gmtime_r(&seconds, &tm);
+    m->hour_of_day[tm.tm_hour]++;
+
+    type = model_name(&m->types, event->type.data, event->type.len)
+           - m->types.names;
+    m->types.names[type].count++;
+
+    user = model_name(&m->users, event->user.data, event->user.len);
+
+    if (user->count++ == 0) {
+        user->first = t;
+        user->last = t;
+    }
+
+    user->first = ngx_min(user->first, t);
+    user->last = ngx_max(user->last, t);
+
+    for (i = 0; i < user->ntypes && user->types[i].type != type; i++) {
+        /* void */
+    }
+
+    if (i == user->ntypes) {
+        user->types = realloc(user->types, (i + 1) * sizeof(model_entry_t));
+        user->types[i].type = (uint32_t) type;
+        user->types[i].count = 0;
+        user->ntypes++;
+    }
+
+    user->types[i].count++;
+
+    ++*model_cell(m, model_key(0, 0, t / ZONE_MINUTE));
+    ++*model_cell(m, model_key(0, type + 1, t / ZONE_MINUTE));
+    ++*model_cell(m, model_key(1, 0, t / ZONE_HOUR));
+    ++*model_cell(m, model_key(1, type + 1, t / ZONE_HOUR));
+}
+
+
+/* the zone's order, written again: count descending, then name ascending */
+
+static int
+model_cmp(const void *a, const void *b)
+{
+    int                  rc;
+    const model_name_t  *one, *two;
+
+    one = *(model_name_t * const *) a;
+    two = *(model_name_t * const *) b;
+
+    if (one->count != two->count) {
+        return one->count > two->count ? -1 : 1;
+    }
+
+    rc = memcmp(one->name, two->name, ngx_min(one->len, two->len));
+
+    return rc ? rc : (one->len < two->len ? -1 : one->len > two->len);
+}
+
+
+static model_name_t **
+model_sorted(model_names_t *t)
+{
+    size_t          i;
+    model_name_t  **sorted;
+
+    sorted = malloc((t->n + 1) * sizeof(model_name_t *));
+
+    for (i = 0; i < t->n; i++) {
+        sorted[i] = &t->names[i];
+    }
+
+    qsort(sorted, t->n, sizeof(model_name_t *), model_cmp);
+
+    return sorted;
+}
+
+
+/* Returns whether the list is exactly the first n of the sorted ones. */
+
+static int
+same_counts(ngx_analytics_count_t *got, size_t n, model_name_t **expected)
+{
+    size_t  i;
+
+    qsort(got, n, sizeof(ngx_analytics_count_t), ngx_analytics_count_cmp);
+
+    for (i = 0; i < n; i++) {
+        if (got[i].count != expected[i]->count
+            || got[i].len != expected[i]->len
+            || memcmp(got[i].name, expected[i]->name, got[i].len) != 0)
+        {
+            diag("row %zu: %.*s %" PRIu64 ", expected %.*s %" PRIu64, i,
+                 (int) got[i].len, got[i].name, (uint64_t) got[i].count,
+                 (int) expected[i]->len, expected[i]->name,
+                 expected[i]->count);
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static void
+check_totals(ngx_analytics_zone_t *z, model_t *m, int64_t received)
+{
+    size_t                  i;
+    int64_t                 peak, hour;
+    uint64_t                count;
+    ngx_analytics_totals_t  totals;
+
+    ngx_analytics_zone_totals(z, &totals);
+
+    is_u64(totals.events, m->events, "all events are counted");
+    is_u64(totals.users, m->users.n, "all users are counted");
+    is_u64(totals.types, m->types.n, "all types are counted");
+    ok(totals.users_exact && totals.types_exact && totals.cells_exact,
+       "nothing had to be given up");
+    is_u64(totals.older + totals.evicted + totals.type_overflow
+           + totals.rollbacks, 0, "nothing is older, evicted or undone");
+    is_i64(totals.created, ZONE_NOW, "the time of creation is kept");
+    is_i64(totals.received, received, "the last time of receipt is kept");
+    is_i64(totals.cells_from, 0, "the hours are complete");
+    is_mem(totals.hour_of_day, sizeof(totals.hour_of_day), m->hour_of_day,
+           sizeof(m->hour_of_day), "the hours of the day are right");
+
+    for (i = 0, count = 0, peak = 0; i <= m->mask; i++) {
+        if (m->cells[i].key >> 40 != model_key(1, 0, 0) >> 40) {
+            continue;
+        }
+
+        hour = (int64_t) (m->cells[i].key & 0xffffffffff);
+
+        if (m->cells[i].count > count
+            || (m->cells[i].count == count && hour < peak))
+        {
+            count = m->cells[i].count;
+            peak = hour;
+        }
+    }
+
+    is_u64(totals.peak_hour_count, count, "the busiest hour's count is right");
+    is_i64(totals.peak_hour, peak * ZONE_HOUR,
+           "the busiest hour is the right one");
+}
+
+
+static void
+check_lists(ngx_analytics_zone_t *z, model_t *m)
+{
+    size_t                  i, n, expected;
+    model_name_t          **sorted;
+    ngx_analytics_count_t  *list;
+
+    static size_t  tops[] = { 0, 1, 2, 10, 100, 999, 1000 };
+
+    list = malloc(2001 * sizeof(ngx_analytics_count_t));
+
+    sorted = model_sorted(&m->types);
+    n = ngx_analytics_zone_types(z, 0, list, 2001);
+
+    is_u64(n, ngx_analytics_zone_ntypes(z), "every type can be copied");
+
+    if (list[0].count == 0) {
+        list[0] = list[--n];
+    }
+
+    ok(n == m->types.n && same_counts(list, n, sorted),
+       "the types are right");
+    free(sorted);
+
+    is_u64(ngx_analytics_zone_types(z, 1, list, 2), ngx_min(n, 2),
+           "a part of the types can be copied");
+
+    sorted = model_sorted(&m->users);
+
+    for (i = 0; i < sizeof(tops) / sizeof(tops[0]); i++) {
+        expected = ngx_min(tops[i], m->users.n);
+        n = ngx_analytics_zone_top(z, list, tops[i]);
+
+        ok(n == expected && same_counts(list, n, sorted),
+           "the top %zu users are right", tops[i]);
+    }
+
+    free(sorted);
+    free(list);
+}
+
+
+static int
+same_user(ngx_analytics_zone_t *z, model_t *m, model_name_t *user,
+    ngx_analytics_count_t *list)
+{
+    size_t                     i, j;
+    ngx_str_t                  name;
+    model_name_t              *type;
+    ngx_analytics_user_info_t  info;
+
+    name.data = user->name;
+    name.len = user->len;
+
+    if (ngx_analytics_zone_user(z, &name, &info, list, 2001) != NGX_OK
+        || info.count != user->count
+        || info.first != user->first
+        || info.last != user->last
+        || info.ntypes != user->ntypes
+        || !info.exact)
+    {
+        return 0;
+    }
+
+    for (i = 0; i < user->ntypes; i++) {
+        type = &m->types.names[user->types[i].type];
+
+        for (j = 0; j < info.ntypes; j++) {
+            if (list[j].len == type->len
+                && memcmp(list[j].name, type->name, type->len) == 0)
+            {
+                break;
+            }
+        }
+
+        if (j == info.ntypes || list[j].count != user->types[i].count) {
+            return 0;
+        }
+    }
+
+    return 1;
+}
+
+
+static void
+check_users(ngx_analytics_zone_t *z, model_t *m)
+{
+    size_t                      i, wrong;
+    ngx_str_t                   name;
+    ngx_analytics_count_t      *list;
+    ngx_analytics_user_info_t   info;
+
+    list = malloc(2001 * sizeof(ngx_analytics_count_t));
+
+    for (i = 0, wrong = 0; i < m->users.n; i++) {
+        wrong += !same_user(z, m, &m->users.names[i], list);
+    }
+
+    is_u64(wrong, 0, "every user's figures are right");
+
+    ngx_str_set(&name, "a stranger");
+    ok(ngx_analytics_zone_user(z, &name, &info, list, 2001) == NGX_DECLINED,
+       "a stranger is not known");
+
+    free(list);
+}
+
+
+static void
+check_cells(ngx_analytics_zone_t *z, model_t *m, int64_t received,
+    int64_t oldest)
+{
+    size_t      series, id, i, j, n, wrong;
+    int64_t     first;
+    uint64_t   *counts, hours, minutes;
+    u_char     *name;
+
+    ngx_analytics_count_t   type;
+
+    wrong = 0;
+    counts = malloc(100000 * sizeof(uint64_t));
+
+    for (id = 0; id <= ngx_analytics_zone_ntypes(z); id++) {
+
+        /* the model numbers its types otherwise */
+
+        series = 0;
+
+        if (id) {
+            ngx_analytics_zone_types(z, id - 1, &type, 1);
+            name = type.name;
+
+            for (i = 0; i < m->types.n; i++) {
+                if (m->types.names[i].len == type.len
+                    && memcmp(m->types.names[i].name, name, type.len) == 0)
+                {
+                    series = i + 1;
+                }
+            }
+
+            if (series == 0) {
+                continue;
+            }
+        }
+
+        /* hours, from before the first to after the last */
+
+        first = oldest / ZONE_HOUR - 100;
+        n = (size_t) ((received + 25 * ZONE_HOUR) / ZONE_HOUR - first);
+        ngx_analytics_zone_cells(z, NGX_ANALYTICS_HOURS, id, first, counts,
+                                 n);
+
+        for (j = 0, hours = 0; j < n; j++) {
+            wrong += counts[j] != model_cell_count(m,
+                                  model_key(1, series, first + (int64_t) j));
+            hours += counts[j];
+        }
+
+        wrong += hours != (id ? m->types.names[series - 1].count
+                              : m->events);
+
+        /* the last 2880 minutes and a day ahead, in two parts */
+
+        first = received / ZONE_MINUTE - 2879;
+        n = 2880 + 1440;
+        ngx_analytics_zone_cells(z, NGX_ANALYTICS_MINUTES, id, first, counts,
+                                 1111);
+        ngx_analytics_zone_cells(z, NGX_ANALYTICS_MINUTES, id, first + 1111,
+                                 counts + 1111, n - 1111);
+
+        for (j = 0, minutes = 0; j < n; j++) {
+            wrong += counts[j] != model_cell_count(m,
+                                  model_key(0, series, first + (int64_t) j));
+            minutes += counts[j];
+        }
+
+        wrong += minutes > hours;
+    }
+
+    is_u64(wrong, 0, "every cell of every type is right");
+
+    free(counts);
+}
+
+
+/* a name of which about one in ten is long, made of its number only */
+
+static size_t
+make_name(u_char *dst, const char *prefix, uint64_t n)
+{
+    size_t  len, full;
+
+    len = (size_t) sprintf((char *) dst, "%s%" PRIu64, prefix, n);
+
+    if (n % 10 == 7) {
+        full = len + (n * 7919) % (256 - len);
+
+        while (len < full) {
+            dst[len] = (u_char) ('!' + (n + len) % 90);
+            len++;
+        }
+    }
+
+    return len;
+}
+
+
+static int64_t
+make_time(int64_t received)
+{
+    switch (zone_random(10)) {
+
+    case 0:
+        return NGX_ANALYTICS_TIME_NONE;
+
+    case 1:                                   /* ahead, by up to a day */
+        return received + (int64_t) zone_random((uint64_t) ZONE_DAY);
+
+    case 2:                                   /* late, by up to 40 days */
+        return received - (int64_t) zone_random((uint64_t) (40 * ZONE_DAY));
+
+    default:                                  /* unordered, within hours */
+        return received - (int64_t) zone_random((uint64_t) (5 * ZONE_HOUR));
+    }
+}
+
+
+/* few users have most of the events */
+
+static uint64_t
+skewed(uint64_t n)
+{
+    double  x;
+
+    x = (double) zone_random(1000000) / 1000000;
+
+    return (uint64_t) ((double) n * pow(x, 4));
+}
+
+
+static void
+run(uint64_t seed, size_t nevents, uint64_t nusers, uint64_t ntypes)
+{
+    size_t                  i, k, n, next, disorder;
+    int64_t                 now, received, last, oldest;
+    uint64_t                id;
+    model_t                 m;
+    ngx_analytics_zone_t   *z;
+    ngx_analytics_event_t   events[NGX_ANALYTICS_FOLD_MAX];
+
+    static u_char  users[NGX_ANALYTICS_FOLD_MAX][256];
+    static u_char  types[NGX_ANALYTICS_FOLD_MAX][256];
+
+    diag("seed %" PRIu64 ": %zu events, %" PRIu64 " users, %" PRIu64 " types",
+         seed, nevents, nusers, ntypes);
+
+    zone_seed = seed;
+    now = ZONE_NOW;
+    oldest = ZONE_NOW - 40 * ZONE_DAY;
+    next = nevents / 5;
+    received = now;
+    last = now;
+    disorder = 0;
+
+    model_init(&m);
+    z = zone_new(256 << 20, 1000);
+
+    check_totals(z, &m, now);
+    check_lists(z, &m);
+
+    for (i = 0; i < nevents; i += n) {
+        n = 1 + zone_random(NGX_ANALYTICS_FOLD_MAX);
+
+        for (k = 0; k < n; k++) {
+            events[k].user.data = users[k];
+            events[k].user.len = make_name(users[k], "u", skewed(nusers));
+            events[k].type.data = types[k];
+            events[k].type.len = make_name(types[k], "type ",
+                                           skewed(ntypes));
+            events[k].time = make_time(now);
+            ngx_str_null(&events[k].properties);
+        }
+
+        /* a clock that goes back is not believed */
+
+        now += (int64_t) zone_random(120 * (uint64_t) ZONE_SECOND)
+               - 10 * ZONE_SECOND;
+
+        id = ngx_analytics_zone_accept(z, n, now, &received);
+
+        disorder += (id != i + 1 || received < now || received < last);
+        last = received;
+
+        ngx_analytics_zone_hash(z, events, n);
+        ngx_analytics_zone_fold(z, events, n, received);
+
+        for (k = 0; k < n; k++) {
+            model_fold(&m, &events[k], received);
+        }
+
+        if (i + n >= next) {
+            check_totals(z, &m, received);
+            check_lists(z, &m);
+            check_users(z, &m);
+            check_cells(z, &m, received, oldest);
+            zone_sound(z, "a zone with room");
+            next += nevents / 5;
+        }
+    }
+
+    is_u64(disorder, 0, "events are numbered from 1 and received in order");
+
+    zone_delete(z);
+    model_free(&m);
+}
+
+
+/* With a window the last hours are whole and the old ones only counted. */
+
+static void
+run_window(void)
+{
+    size_t                    i, wrong, older_least, older_most;
+    int64_t                   t, first;
+    uint64_t                 *counts, *expected;
+    ngx_analytics_zone_t     *z;
+    ngx_analytics_totals_t    totals;
+    ngx_analytics_program_t   program;
+
+    zone_seed = 77;
+    older_least = 0;
+    older_most = 0;
+
+    z = zone_new(16 << 20, 10);
+
+    program.version = 1;
+    program.totals = 10 * ZONE_DAY;
+    ngx_analytics_zone_program(z, &program);
+
+    first = (ZONE_NOW - 10 * ZONE_DAY) / ZONE_HOUR;
+    counts = calloc(1000, sizeof(uint64_t));
+    expected = calloc(1000, sizeof(uint64_t));
+
+    for (i = 0; i < 20000; i++) {
+        t = ZONE_NOW - (int64_t) zone_random((uint64_t) (30 * ZONE_DAY));
+
+        zone_event(z, "u", "t", t, ZONE_NOW);
+
+        if (t / ZONE_HOUR >= first) {
+            expected[t / ZONE_HOUR - first]++;
+        }
+
+        older_most += t < ZONE_NOW - 10 * ZONE_DAY;
+        older_least += t < ZONE_NOW - 10 * ZONE_DAY - 64 * ZONE_HOUR;
+    }
+
+    ngx_analytics_zone_cells(z, NGX_ANALYTICS_HOURS, NGX_ANALYTICS_SERIES_ALL,
+                             first, counts, 10 * 24 + 1);
+
+    for (i = 0, wrong = 0; i < 10 * 24 + 1; i++) {
+        wrong += counts[i] != expected[i];
+    }
+
+    is_u64(wrong, 0, "the hours inside the window are whole");
+
+    ngx_analytics_zone_totals(z, &totals);
+
+    is_u64(totals.events, 20000, "an event older than the window counts");
+    ok(totals.older >= older_least && totals.older <= older_most,
+       "what is older than the window is counted as older");
+    ok(totals.cells_exact, "leaving the window is not a loss for room");
+    ok(totals.cells_from <= ZONE_NOW - 10 * ZONE_DAY
+       && totals.cells_from > ZONE_NOW - 10 * ZONE_DAY - 64 * ZONE_HOUR,
+       "the hours are complete since the window's start");
+
+    /* a month later all of this is behind the window, and is given back */
+
+    for (i = 0; i < 100; i++) {
+        zone_event(z, "u", "t", NGX_ANALYTICS_TIME_NONE,
+                   ZONE_NOW + 31 * ZONE_DAY);
+    }
+
+    is_u64(z->cells.used, 4, "chunks outside the windows are given back");
+    ngx_analytics_zone_cells(z, NGX_ANALYTICS_HOURS, NGX_ANALYTICS_SERIES_ALL,
+                             first, counts, 1000);
+
+    for (i = 0, wrong = 0; i < 1000; i++) {
+        wrong += (size_t) counts[i];
+    }
+
+    is_u64(wrong, 100, "the new hour is all that the window shows");
+
+    zone_sound(z, "a zone with a window");
+    zone_delete(z);
+    free(counts);
+    free(expected);
+}
+
+
+int
+main(int argc, char **argv)
+{
+    uint64_t  seed;
+
+    if (argc > 1) {
+        seed = strtoull(argv[1], NULL, 10);
+        run(seed, 200000, 50000, 300);
+        return done_testing();
+    }
+
+    run(1, 300000, 30000, 40);
+    run(2, 100000, 100000, 900);
+    run(3, 20000, 30, 3);
+    run_window();
+
+    return done_testing();
+}
