@@ -65,7 +65,7 @@ define compile
 endef
 
 HARDENING = -D_FORTIFY_SOURCE=2 -fstack-protector-strong
-SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=undefined \
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all \
 	-fno-omit-frame-pointer
 
 module: $(MODULE)
@@ -140,7 +140,16 @@ WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter
 $(UNIT)/%: t/unit/%.c $(BUILD)/gcc/Makefile $(SOURCES) $(wildcard t/unit/*.h)
 	@mkdir -p $(@D)
 	@gcc -g -O2 $(WARNINGS) $(SANITIZE) -DNGX_ANALYTICS_FAULTS=1 \
-	    $(INCLUDES) -o $@ $< $(FLOORS) -lcjson
+	    $(INCLUDES) -o $@ $< $(FLOORS) -lcjson -lm
+
+# the scanner's portable path, which SSE2 hides
+PORTABLE = $(patsubst %,$(UNIT)/portable_%,json json_walk json_text writer)
+
+$(UNIT)/portable_%: t/unit/%.c $(BUILD)/gcc/Makefile $(SOURCES) \
+		$(wildcard t/unit/*.h)
+	@mkdir -p $(@D)
+	@gcc -g -O2 -U__SSE2__ $(WARNINGS) $(SANITIZE) $(INCLUDES) -o $@ $< \
+	    $(FLOORS) -lcjson -lm
 
 FUZZ = $(BUILD)/fuzz/json
 FUZZ_RUNS = 200000
@@ -149,7 +158,8 @@ TIME = 600
 $(FUZZ): t/fuzz/json.c $(BUILD)/gcc/Makefile $(SOURCES)
 	@mkdir -p $(@D)
 	@clang -g -O1 $(WARNINGS) -fsanitize=fuzzer,address,undefined \
-	    $(INCLUDES) -o $@ $< $(FLOORS) -lcjson
+	    -fno-sanitize-recover=all \
+	    $(INCLUDES) -o $@ $< $(FLOORS) -lcjson -lm
 
 # libFuzzer adds what it finds to the first corpus: not to that of the tree
 define fuzz
@@ -173,7 +183,8 @@ $(BROWSER): t/page/package.json t/page/package-lock.json
 	@cd $(@D) && $(NPM)
 	@touch $@
 
-check: module html $(SANITIZED) $(FAULTY) $(TESTS) $(FUZZ) $(BROWSER) \
+check: module html $(SANITIZED) $(FAULTY) $(TESTS) $(PORTABLE) $(FUZZ) \
+		$(BROWSER) \
 		$(BUILD)/clang/ngx_http_analytics_module.so lint
 	@echo "fuzzing the scanner, $(FUZZ_RUNS) documents"
 	@$(call fuzz,-runs=$(FUZZ_RUNS) -seed=1) > $(BUILD)/fuzz/log 2>&1 \
@@ -181,7 +192,7 @@ check: module html $(SANITIZED) $(FAULTY) $(TESTS) $(FUZZ) $(BROWSER) \
 	@$(MAKE) --no-print-directory prove
 
 prove:
-	@prove -I t/lib $(PROVE) $(TESTS) t/
+	@prove -I t/lib $(PROVE) $(TESTS) $(PORTABLE) t/
 
 
 # Warnings: gcc's and clang's stop a build; these are looked at beside them.

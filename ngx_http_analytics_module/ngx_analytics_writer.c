@@ -224,8 +224,8 @@ ngx_analytics_writer_escape(ngx_analytics_writer_t *w, u_char *p,
     if (how == '?') {
 
         if (last - p >= 3 && p[1] == 0x80 && (p[2] == 0xa8 || p[2] == 0xa9)) {
-            memcpy(dst, (p[2] == 0xa8) ? "\\u2028" : "\\u2029", 6);
-            w->pos = dst + 6;
+            w->pos = ngx_cpymem(dst, "\\u202", NGX_ANALYTICS_ESCAPE_LEN - 1);
+            *w->pos++ = (p[2] == 0xa8) ? '8' : '9';
 
             return p + 3;
         }

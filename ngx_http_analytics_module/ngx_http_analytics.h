@@ -332,6 +332,9 @@ ngx_int_t ngx_http_analytics_problem(ngx_http_request_t *r,
 ngx_int_t ngx_http_analytics_header(ngx_http_request_t *r, const char *name,
     ngx_str_t *value);
 
+/* why an answer about types is not exact */
+#define NGX_HTTP_ANALYTICS_OTHER  "\"other\" holds more types"
+
 /* Says that an answer is not exact: "X-Analytics-Exact: false; WHY". */
 ngx_int_t ngx_http_analytics_inexact(ngx_http_request_t *r, const char *why);
 

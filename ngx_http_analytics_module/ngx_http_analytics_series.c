@@ -277,6 +277,7 @@ ngx_http_analytics_stats_recent(ngx_http_request_t *r,
     ngx_uint_t               n, minutes;
     const char              *detail;
     ngx_analytics_count_t   *types;
+    ngx_analytics_totals_t   t;
     ngx_analytics_writer_t   w;
 
     minutes = NGX_HTTP_ANALYTICS_MINUTES;
@@ -296,9 +297,19 @@ ngx_http_analytics_stats_recent(ngx_http_request_t *r,
 
     if (ngx_http_analytics_copy_recent(r, zone, first, minutes + 1, &total,
                                        &types, &n)
-        != NGX_OK)
+        != NGX_OK
+        || ngx_http_analytics_copy_totals(zone, &t) != NGX_OK)
     {
         return ngx_http_analytics_damaged(r);
+    }
+
+    if ((!t.cells_exact || !t.types_exact)
+        && ngx_http_analytics_inexact(r, t.cells_exact
+                       ? NGX_HTTP_ANALYTICS_OTHER
+                       : "minutes were dropped for room")
+           != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     ngx_qsort(types, n, sizeof(ngx_analytics_count_t),

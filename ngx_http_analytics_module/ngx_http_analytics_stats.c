@@ -124,7 +124,7 @@ ngx_http_analytics_stats_by_type(ngx_http_request_t *r,
         return ngx_http_analytics_damaged(r);
     }
 
-    if (!exact && ngx_http_analytics_inexact(r, "\"other\" holds more types")
+    if (!exact && ngx_http_analytics_inexact(r, NGX_HTTP_ANALYTICS_OTHER)
                   != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -198,8 +198,9 @@ ngx_http_analytics_stats_user(ngx_http_request_t *r,
 {
     ngx_int_t                    rc;
     ngx_str_t                    name;
-    ngx_uint_t                   n;
+    ngx_uint_t                   n, exact;
     ngx_analytics_count_t       *types;
+    ngx_analytics_totals_t       t;
     ngx_analytics_writer_t       w;
     ngx_analytics_user_info_t    info;
 
@@ -225,21 +226,25 @@ ngx_http_analytics_stats_user(ngx_http_request_t *r,
     }
 
     rc = ngx_analytics_zone_user(zone->sh, &name, &info, types, n + 1);
+    ngx_analytics_zone_totals(zone->sh, &t);
 
     ngx_http_analytics_unlock(zone);
+
+    exact = (rc == NGX_OK) ? info.exact : t.users_exact;
+
+    if ((!exact || !t.types_exact)
+        && ngx_http_analytics_inexact(r, exact
+                       ? NGX_HTTP_ANALYTICS_OTHER
+                       : "the user may have been forgotten before")
+           != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
 
     if (rc != NGX_OK) {
         return ngx_http_analytics_problem(r, NGX_HTTP_NOT_FOUND,
                                           "no events of this user", NULL,
                                           NULL);
-    }
-
-    if (!info.exact
-        && ngx_http_analytics_inexact(r, "the user may have been forgotten "
-                                         "before")
-           != NGX_OK)
-    {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     ngx_qsort(types, info.ntypes, sizeof(ngx_analytics_count_t),

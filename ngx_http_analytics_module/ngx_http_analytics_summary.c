@@ -132,11 +132,13 @@ ngx_http_analytics_summary_get(ngx_http_request_t *r,
 
     ngx_http_analytics_unlock(zone);
 
-    if ((!t.users_exact || !exact)
-        && ngx_http_analytics_inexact(r, t.users_exact
-                       ? "\"other\" holds more types"
-                       : "users are estimated; standard error "
-                         NGX_ANALYTICS_HLL_ERROR)
+    if ((!t.users_exact || !exact || !t.cells_exact || t.older)
+        && ngx_http_analytics_inexact(r, !t.users_exact
+                       ? "users are estimated; standard error "
+                         NGX_ANALYTICS_HLL_ERROR
+                       : !exact
+                       ? NGX_HTTP_ANALYTICS_OTHER
+                       : "the busiest hour is that of the hours kept")
            != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
