@@ -134,22 +134,32 @@ FLOORS = $(wildcard $(SRC)/ngx_analytics_*.c)
 TESTS = $(patsubst t/unit/%.c,$(UNIT)/%,$(wildcard t/unit/*.c))
 INCLUDES = -I $(NGINX_SRC)/src/core -I $(NGINX_SRC)/src/event \
 	-I $(NGINX_SRC)/src/event/modules -I $(NGINX_SRC)/src/os/unix \
-	-I $(BUILD)/gcc -I $(SRC) -I t/unit
+	-I $(BUILD)/gcc -I $(TOP)/$(SRC) -I $(TOP)/t/unit
 WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter
 
-$(UNIT)/%: t/unit/%.c $(BUILD)/gcc/Makefile $(SOURCES) $(wildcard t/unit/*.h)
-	@mkdir -p $(@D)
-	@gcc -g -O2 $(WARNINGS) $(SANITIZE) -DNGX_ANALYTICS_FAULTS=1 \
-	    $(INCLUDES) -o $@ $< $(FLOORS) -lcjson -lm
-
-# the scanner's portable path, which SSE2 hides
+# sanitized, with fault points; and the scanner's portable path, which SSE2
+# hides
+TESTFLAGS = -g -O1 $(WARNINGS) $(SANITIZE) -DNGX_ANALYTICS_FAULTS=1 $(INCLUDES)
 PORTABLE = $(patsubst %,$(UNIT)/portable_%,json json_walk json_text writer)
 
-$(UNIT)/portable_%: t/unit/%.c $(BUILD)/gcc/Makefile $(SOURCES) \
-		$(wildcard t/unit/*.h)
-	@mkdir -p $(@D)
-	@gcc -g -O2 -U__SSE2__ $(WARNINGS) $(SANITIZE) $(INCLUDES) -o $@ $< \
-	    $(FLOORS) -lcjson -lm
+define archive
+	@rm -rf $@.o && mkdir -p $@.o
+	@cd $@.o && printf '%s\n' $(abspath $(FLOORS)) | xargs -P 2 -n 4 \
+	    gcc -c $(TESTFLAGS) $(1)
+	@ar rcs $@ $@.o/*.o
+endef
+
+$(UNIT)/floors.a: $(BUILD)/gcc/Makefile $(SOURCES)
+	$(call archive)
+
+$(UNIT)/portable.a: $(BUILD)/gcc/Makefile $(SOURCES)
+	$(call archive,-U__SSE2__)
+
+$(UNIT)/portable_%: t/unit/%.c $(UNIT)/portable.a $(wildcard t/unit/*.h)
+	@gcc $(TESTFLAGS) -U__SSE2__ -o $@ $< $(UNIT)/portable.a -lcjson -lm
+
+$(UNIT)/%: t/unit/%.c $(UNIT)/floors.a $(wildcard t/unit/*.h)
+	@gcc $(TESTFLAGS) -o $@ $< $(UNIT)/floors.a -lcjson -lm
 
 FUZZ = $(BUILD)/fuzz/json
 FUZZ_RUNS = 200000

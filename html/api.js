@@ -22,7 +22,8 @@ export class ApiError extends Error {
  * Returns { data, note }: note is null, or says why the answer is not exact.
  * Aborting through signal throws an AbortError, as fetch() does.
  */
-export async function call(path, { signal, patience = PATIENCE, ...init } = {}) {
+export async function call(path, options = {}) {
+    const { signal, patience = PATIENCE, ...init } = options;
     const limit = AbortSignal.timeout(patience);
     let response, data;
 
@@ -39,8 +40,9 @@ export async function call(path, { signal, patience = PATIENCE, ...init } = {}) 
         if (signal?.aborted || error instanceof ApiError) {
             throw error;
         }
-        throw new ApiError(0, limit.aborted ? 'The server did not answer in time'
-                                            : 'The server cannot be reached');
+        throw new ApiError(0, limit.aborted
+            ? 'The server did not answer in time'
+            : 'The server cannot be reached');
     }
 
     if (!response.ok) {

@@ -64,7 +64,8 @@ let upAt = null;                  /* the last time everything went well */
 
 async function loadTypes() {
     const { data, note } = await call('/stats/by-event-type');
-    const rows = data.map((row) => ({ name: row.event_type, count: row.count }));
+    const rows = data.map((row) =>
+        ({ name: row.event_type, count: row.count }));
     const more = $('types-more');
 
     types.show(rows, sum(rows), note);
@@ -168,8 +169,12 @@ function figure(id, value, note) {
 function showTotal({ data, note }) {
     total = data;
     figure('total-events', data.total_events, null);
-    figure('unique-users', data.unique_users, note);
-    figure('unique-types', data.unique_event_types, null);
+
+    /* the note names the figure that it is about */
+    const types = note?.includes('unique_event_types') ?? false;
+
+    figure('unique-users', data.unique_users, types ? null : note);
+    figure('unique-types', data.unique_event_types, types ? note : null);
 
     $('empty').hidden = data.total_events > 0;
     $('timeline').hidden = data.total_events === 0;

@@ -376,7 +376,8 @@ export function timeline(place) {
         along.selectAll('text').data(times).join('text')
             .attr('x', (ms) => (x(ms) < left + 20 ? left : x(ms)))
             .attr('y', TALL - 6)
-            .attr('text-anchor', (ms) => (x(ms) < left + 20 ? 'start' : 'middle'))
+            .attr('text-anchor', (ms) =>
+                (x(ms) < left + 20 ? 'start' : 'middle'))
             .text((ms) => timeTick(ms, step));
     };
 

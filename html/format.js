@@ -12,7 +12,13 @@ const percent = new Intl.NumberFormat('en', {
 
 export const number = (n) => grouped.format(n);
 
-export const share = (n, total) => (total > 0 ? percent.format(n / total) : '');
+export function share(n, total) {
+    if (!(total > 0)) {
+        return '';
+    }
+
+    return n > 0 && n / total < 0.001 ? '< 0.1%' : percent.format(n / total);
+}
 
 export const count = (n, noun) => `${number(n)} ${noun}${n === 1 ? '' : 's'}`;
 

@@ -21,13 +21,20 @@
     Object.defineProperty(image, 'src', {
         ...src,
         set(url) {
-            return foreign(url) ? refuse(this) : src.set.call(this, url);
+            if (foreign(url)) {
+                refuse(this);
+            } else {
+                src.set.call(this, url);
+            }
         },
     });
 
     image.setAttribute = function (name, value) {
-        return name === 'src' && foreign(value)
-            ? refuse(this) : Element.prototype.setAttribute.call(this, name, value);
+        if (name === 'src' && foreign(value)) {
+            refuse(this);
+        } else {
+            Element.prototype.setAttribute.call(this, name, value);
+        }
     };
 }());
 

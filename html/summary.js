@@ -42,7 +42,8 @@ function figures(data) {
 
     return el('dl', { className: 'figures' },
         figure('Events', number(data.total_events), second
-            && `busiest second: ${time(second.value)}, ${number(second.count)}`),
+            && `busiest second: ${time(second.value)}, ${
+                number(second.count)}`),
         figure('Users', number(data.total_unique_users), active
             && `most active: ${active.value}, ${number(active.count)}`),
         figure('Busiest hour', window ? number(window.count) : '–', window

@@ -6,16 +6,16 @@
 (function () {
     'use strict';
 
-    var KEY = 'analytics.theme';
-    var NEXT = { auto: 'light', light: 'dark', dark: 'auto' };
-    var NAME = { auto: 'Auto', light: 'Light', dark: 'Dark' };
-    var root = document.documentElement;
+    const KEY = 'analytics.theme';
+    const NEXT = { auto: 'light', light: 'dark', dark: 'auto' };
+    const NAME = { auto: 'Auto', light: 'Light', dark: 'Dark' };
+    const root = document.documentElement;
 
-    /* Storage may be closed to us; then the choice lasts as long as the page. */
+    /* Storage may be closed to us; then a choice lasts as long as the page. */
     function load() {
         try {
             return localStorage.getItem(KEY);
-        } catch (e) {
+        } catch {
             return null;
         }
     }
@@ -23,7 +23,7 @@
     function save(theme) {
         try {
             localStorage.setItem(KEY, theme);
-        } catch (e) { /* nothing to be done */ }
+        } catch { /* nothing to be done */ }
     }
 
     function apply(theme) {
@@ -42,7 +42,7 @@
         button.dataset.theme = theme;
     }
 
-    var theme = load();
+    let theme = load();
 
     if (!NEXT[theme]) {
         theme = 'auto';
@@ -51,7 +51,7 @@
     apply(theme);
 
     document.addEventListener('DOMContentLoaded', function () {
-        var button = document.getElementById('theme');
+        const button = document.getElementById('theme');
 
         if (!button) {
             return;

@@ -32,7 +32,8 @@ export function viewOf(span, unit) {
     case '7d':
         return { start: end - 6 * DAY, end, step: unit === 'day' ? DAY : HOUR };
     case '30d':
-        return { start: end - 29 * DAY, end, step: unit === 'hour' ? HOUR : DAY };
+        return { start: end - 29 * DAY, end,
+                 step: unit === 'hour' ? HOUR : DAY };
     default:
         return { start: span.start, end: span.end,
                  step: stepOf(span.start, span.end, unit) };

@@ -19,9 +19,14 @@ export async function open() {
     browser = await chromium.launch({
         executablePath: process.env.CHROMIUM ?? '/usr/bin/chromium',
         args: [
-            '--headless', '--no-sandbox', '--disable-gpu', '--disable-quic',
-            '--no-first-run', '--disable-background-networking',
-            '--disable-component-update', '--disable-sync',
+            '--headless',
+            '--no-sandbox',
+            '--disable-gpu',
+            '--disable-quic',
+            '--no-first-run',
+            '--disable-background-networking',
+            '--disable-component-update',
+            '--disable-sync',
         ],
     });
 }
@@ -34,7 +39,8 @@ export const close = () => browser?.close();
  */
 export async function visit(path, options, test) {
     const context = await browser.newContext({
-        viewport: { width: 1280, height: 900 }, ...options,
+        viewport: { width: 1280, height: 900 },
+        ...options,
     });
 
     context.setDefaultTimeout(PATIENCE);
@@ -77,7 +83,7 @@ export async function until(look, expected) {
     const end = Date.now() + PATIENCE;
     let seen;
 
-    do {
+    for (;;) {
         try {
             seen = await look();
             assert.deepEqual(seen, expected);
@@ -87,15 +93,19 @@ export async function until(look, expected) {
                 throw error;
             }
         }
-        await new Promise((resume) => { setTimeout(resume, 50); });
-    } while (true);
+        await new Promise((resume) => {
+            setTimeout(resume, 50);
+        });
+    }
 }
 
 export async function shot(page, name) {
     if (SHOTS) {
         await mkdir(SHOTS, { recursive: true });
-        await page.screenshot({ path: join(SHOTS, `${name}.png`),
-                                fullPage: true });
+        await page.screenshot({
+            path: join(SHOTS, `${name}.png`),
+            fullPage: true,
+        });
     }
 }
 

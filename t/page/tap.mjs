@@ -5,8 +5,11 @@
 let n = 0;
 let failed = 0;
 
-const comment = (text) => String(text).split('\n')
-    .map((line) => `# ${line}\n`).join('');
+const comment = (text) =>
+    String(text)
+        .split('\n')
+        .map((line) => `# ${line}\n`)
+        .join('');
 
 /* Runs the test; it keeps its promise unless it throws. */
 export async function promise(name, test) {
