@@ -41,6 +41,9 @@ sub hostile {
     my $good = "{\"user_id\":\"user $n\",\"event_type\":\"type $n\"}";
     my $kind = $n % 12;
 
+    # larger than the buffer: through a temporary file
+    return request("[$good," . ' ' x 70_000 . $n) if $n % 60 == 59;
+
     return request("[$good,$good,") if $kind == 0;
     return request('[' x (100 + $n)) if $kind == 1;
     return request("[$good,{\"user_id\":$n}]") if $kind == 2;
@@ -95,9 +98,11 @@ sub measure {
     my ($rss) = Analytics::Test::read_file("/proc/$worker/status")
         =~ /^VmRSS:\s+(\d+) kB/m;
 
+    my $maps = Analytics::Test::read_file("/proc/$worker/maps") =~ tr/\n//;
+
     my $health = $nginx->json('/health')->{zones}{site};
 
-    return { rss => $rss, zone => $health };
+    return { rss => $rss, maps => $maps, zone => $health };
 }
 
 
@@ -119,6 +124,8 @@ ok wait_for(sub { fds() == $fds }), 'file descriptors stay'
     or diag fds() . ", and $fds before";
 is_json $after->{zone}, $before->{zone}, 'the zone stays';
 
+cmp_ok $after->{maps} - $before->{maps}, '<', 50, 'no file stays mapped';
+
 SKIP: {
     skip 'memory says nothing under a sanitizer', 1 if $ENV{ANALYTICS_PRELOAD};
 
@@ -126,7 +133,8 @@ SKIP: {
         'memory stays within 1 MB: a leak of 100 bytes a body would show';
 }
 
-note "RSS $before->{rss} kB, then $after->{rss} kB";
+note "RSS $before->{rss} kB, then $after->{rss} kB; "
+    . "$before->{maps} mappings, then $after->{maps}";
 
 $nginx->stop;
 done_testing;
