@@ -14,7 +14,8 @@ SOURCES = $(wildcard $(SRC)/*.c) $(wildcard $(SRC)/*.h) config
 export TOP BUILD
 
 
-.PHONY: help run module test check prove fuzz bench lint static install clean \
+.PHONY: help run module test check prove prove-sanitized fuzz bench lint static \
+	install clean \
 	setup-run setup-test setup-bench
 
 help:
@@ -161,26 +162,26 @@ $(UNIT)/portable_%: t/unit/%.c $(UNIT)/portable.a $(wildcard t/unit/*.h)
 $(UNIT)/%: t/unit/%.c $(UNIT)/floors.a $(wildcard t/unit/*.h)
 	@gcc $(TESTFLAGS) -o $@ $< $(UNIT)/floors.a -lcjson -lm
 
-FUZZ = $(BUILD)/fuzz/json
+FUZZERS = $(patsubst t/fuzz/%.c,%,$(wildcard t/fuzz/*.c))
+FUZZ = $(patsubst %,$(BUILD)/fuzz/%,$(FUZZERS))
 FUZZ_RUNS = 200000
 TIME = 600
 
-$(FUZZ): t/fuzz/json.c $(BUILD)/gcc/Makefile $(SOURCES)
+$(BUILD)/fuzz/%: t/fuzz/%.c $(BUILD)/gcc/Makefile $(SOURCES)
 	@mkdir -p $(@D)
 	@clang -g -O1 $(WARNINGS) -fsanitize=fuzzer,address,undefined \
-	    -fno-sanitize-recover=all \
-	    $(INCLUDES) -o $@ $< $(FLOORS) -lcjson -lm
+	    -fno-sanitize-recover=all $(INCLUDES) -o $@ $< $(FLOORS) -lcjson -lm
 
 # libFuzzer adds what it finds to the first corpus: not to that of the tree
-define fuzz
-	mkdir -p $(BUILD)/fuzz/corpus
-	cd $(BUILD)/fuzz && $(FUZZ) -max_len=4096 -timeout=10 $(1) \
-	    $(BUILD)/fuzz/corpus $(TOP)/t/fuzz/corpus/json
-endef
+# $(1) fuzzer, $(2) options
+fuzz = mkdir -p $(BUILD)/fuzz/corpus/$(1) && cd $(BUILD)/fuzz && ./$(1) \
+	-max_len=4096 -timeout=10 $(2) corpus/$(1) $(TOP)/t/fuzz/corpus/$(1)
 
+# each of them for TIME seconds
 fuzz: setup-test
 	@$(MAKE) --no-print-directory $(FUZZ)
-	@$(call fuzz,-max_total_time=$(TIME) -print_final_stats=1)
+	@$(foreach f,$(FUZZERS),$(call fuzz,$(f),-max_total_time=$(TIME) \
+	    -print_final_stats=1) && ) true
 
 
 # The tests.
@@ -193,16 +194,26 @@ $(BROWSER): t/page/package.json t/page/package-lock.json
 	@cd $(@D) && $(NPM)
 	@touch $@
 
-check: module html $(SANITIZED) $(FAULTY) $(TESTS) $(PORTABLE) $(FUZZ) \
-		$(BROWSER) \
-		$(BUILD)/clang/ngx_http_analytics_module.so lint
-	@echo "fuzzing the scanner, $(FUZZ_RUNS) documents"
-	@$(call fuzz,-runs=$(FUZZ_RUNS) -seed=1) > $(BUILD)/fuzz/log 2>&1 \
-	    || { tail -40 $(BUILD)/fuzz/log; exit 1; }
-	@$(MAKE) --no-print-directory prove
+check: module html lint $(SANITIZED) $(FAULTY) $(TESTS) $(PORTABLE) $(FUZZ) \
+		$(BROWSER) $(BUILD)/clang/ngx_http_analytics_module.so
+	@$(MAKE) --no-print-directory static || echo "without the static build"
+	@echo "fuzzing, $(FUZZ_RUNS) inputs each"
+	@$(foreach f,$(FUZZERS),$(call fuzz,$(f),-runs=$(FUZZ_RUNS) -seed=1) \
+	    > $(BUILD)/fuzz/$(f).log 2>&1 \
+	    || { tail -40 $(BUILD)/fuzz/$(f).log; exit 1; };)
+	@$(MAKE) --no-print-directory prove prove-sanitized
 
 prove:
 	@prove -I t/lib $(PROVE) $(TESTS) $(PORTABLE) t/
+
+# the same module with sanitizers; loads and pages were tried without
+prove-sanitized:
+	@echo "again, with AddressSanitizer and UBSan"
+	@ANALYTICS_MODULE=$(SANITIZED) \
+	    ANALYTICS_PRELOAD="$$(gcc -print-file-name=libasan.so) \
+$$(gcc -print-file-name=libubsan.so)" \
+	    prove -I t/lib $(PROVE) $(patsubst %,t/%.t,collect stats summary \
+	    bad_input bodies bounds http2 reload directives)
 
 
 # Warnings: gcc's and clang's stop a build; these are looked at beside them.

@@ -482,6 +482,36 @@ run_window(void)
 }
 
 
+/* Of hours that are equally busy the earliest counts. */
+
+static void
+run_peak(void)
+{
+    ngx_analytics_zone_t    *z;
+    ngx_analytics_totals_t   totals;
+
+    z = zone_new(16 << 20, 10);
+
+    zone_event(z, "u", "t", ZONE_NOW, ZONE_NOW);
+    zone_event(z, "u", "t", ZONE_NOW + ZONE_HOUR, ZONE_NOW);
+    ngx_analytics_zone_totals(z, &totals);
+    is_i64(totals.peak_hour, ZONE_NOW, "a later hour as busy is no peak");
+
+    zone_event(z, "u", "t", ZONE_NOW - 1, ZONE_NOW);
+    ngx_analytics_zone_totals(z, &totals);
+    is_i64(totals.peak_hour, ZONE_NOW - ZONE_HOUR,
+           "an earlier hour as busy is the peak");
+
+    zone_event(z, "u", "t", ZONE_NOW + ZONE_HOUR, ZONE_NOW);
+    ngx_analytics_zone_totals(z, &totals);
+    is_i64(totals.peak_hour, ZONE_NOW + ZONE_HOUR,
+           "a busier hour is the peak");
+    is_u64(totals.peak_hour_count, 2, "the peak has its count");
+
+    zone_delete(z);
+}
+
+
 int
 main(int argc, char **argv)
 {
@@ -497,6 +527,7 @@ main(int argc, char **argv)
     run(2, 100000, 100000, 900);
     run(3, 20000, 30, 3);
     run_window();
+    run_peak();
 
     return done_testing();
 }

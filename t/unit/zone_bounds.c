@@ -252,7 +252,8 @@ test_types(void)
 
 
 static void
-receive(ngx_analytics_zone_t *z, const char *type, int64_t received)
+receive(ngx_analytics_zone_t *z, const char *type, int64_t time,
+    int64_t received)
 {
     ngx_analytics_event_t  event;
 
@@ -261,7 +262,7 @@ receive(ngx_analytics_zone_t *z, const char *type, int64_t received)
     ngx_str_set(&event.user, "u");
     event.type.data = (u_char *) type;
     event.type.len = strlen(type);
-    event.time = NGX_ANALYTICS_TIME_NONE;
+    event.time = time;
 
     ngx_analytics_zone_hash(z, &event, 1);
     ngx_analytics_zone_fold(z, &event, 1, received);
@@ -324,6 +325,11 @@ test_times(size_t size)
                                      / ZONE_HOUR);
     }
 
+    if (size >= 16 << 20) {
+        ok(totals.cells_from < now - 30 * ZONE_DAY, "hostile times: minutes "
+           "ahead do not push out the past");
+    }
+
     is_u64(wrong_hours(z, NGX_ANALYTICS_SERIES_ALL, all), 0,
            "hostile times: the newest hours are right");
 
@@ -380,14 +386,15 @@ test_times(size_t size)
 
     for (i = 0; i < 3000; i++) {
         sprintf(name, "type%d", i % 1000);
-        receive(z, name, -ZONE_DAY * i);
+        receive(z, name, i % 3 ? now : NGX_ANALYTICS_TIME_NONE,
+                -ZONE_DAY * i);
     }
 
-    receive(z, "t", INT64_MIN + 1);
+    receive(z, "t", now, INT64_MIN + 1);
     zone_sound(z, "a receipt before 1970");
 
-    receive(z, "t", INT64_MAX);
-    receive(z, "t", now);
+    receive(z, "t", NGX_ANALYTICS_TIME_NONE, INT64_MAX);
+    receive(z, "t", now, now);
     zone_sound(z, "a receipt at the end of time");
 
     zone_delete(z);
@@ -449,6 +456,51 @@ test_gap(void)
     zone_sound(z, "after the gap was swept");
     zone_delete(z);
     free(cells);
+}
+
+
+/*
+ * Times so far ahead that their place in a ring is that of now: 32768 * 64
+ * hours, 128 * 64 minutes, and what does not fit 32 bits.
+ */
+static void
+test_rings(void)
+{
+    size_t                 i;
+    uint64_t               cells[1];
+    ngx_analytics_zone_t  *z;
+
+    static int64_t  ahead[] = {
+        32768 * 64 * ZONE_HOUR,
+        128 * 64 * ZONE_MINUTE,
+        ((int64_t) 1 << 31) * 64 * ZONE_MINUTE
+    };
+
+    z = zone_new(1 << 20, 10);
+
+    for (i = 0; i < sizeof(ahead) / sizeof(ahead[0]); i++) {
+        zone_event(z, "u", "t", ZONE_NOW, ZONE_NOW);
+        zone_event(z, "u", "t", ZONE_NOW + ahead[i], ZONE_NOW);
+        zone_event(z, "u", "t", ZONE_NOW, ZONE_NOW);
+
+        ngx_analytics_zone_cells(z, NGX_ANALYTICS_HOURS,
+                                 NGX_ANALYTICS_SERIES_ALL, NOW_HOUR, cells,
+                                 1);
+        is_u64(cells[0], (i + 1) * 2, "an hour too far ahead, case %zu: the "
+               "hour of now is right", i);
+
+        ngx_analytics_zone_cells(z, NGX_ANALYTICS_MINUTES,
+                                 NGX_ANALYTICS_SERIES_ALL,
+                                 ZONE_NOW / ZONE_MINUTE, cells, 1);
+        is_u64(cells[0], (i + 1) * 2, "a minute too far ahead, case %zu: the "
+               "minute of now is right", i);
+
+        ngx_analytics_zone_totals(z, &totals);
+        ok(!totals.cells_exact, "what is too far ahead for a cell is told");
+        zone_sound(z, "too far ahead");
+    }
+
+    zone_delete(z);
 }
 
 
@@ -546,6 +598,7 @@ main(void)
     test_types();
     test_users();
     test_gap();
+    test_rings();
     test_times(16 << 20);
     test_times(8 << 20);
     test_times(1 << 20);

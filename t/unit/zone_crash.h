@@ -70,6 +70,7 @@ static void
 one(ngx_analytics_zone_t *z)
 {
     zone_event(z, "u", "t0", ZONE_NOW, ZONE_NOW);
+    zone_event(z, "u", "t0", ZONE_NOW, ZONE_NOW);
 }
 
 
@@ -374,7 +375,7 @@ static void act_batch(ngx_analytics_zone_t *z)
     }
 
     ngx_analytics_zone_hash(z, events, 3);
-    ngx_analytics_zone_fold(z, events, 3, ZONE_NOW);
+    ngx_analytics_zone_fold(z, events, 3, ZONE_NOW + 5);
 }
 
 

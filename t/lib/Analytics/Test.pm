@@ -80,6 +80,7 @@ sub module {
 #     server     replaces all locations
 #     conf       replaces the whole file; %PORT%, %DIR% and %MODULE% are filled in
 #     module     another build of the module
+#     binary     another nginx, with the module in it
 
 sub new {
     my ($class, %arg) = @_;
@@ -212,6 +213,7 @@ CONF
     $conf = "daemon off;\npid %DIR%/nginx.pid;\n"
         . "error_log %DIR%/error.log info;\n" . $conf;
     $conf =~ s/^http \{\n/http {\n${temp}    access_log off;\n/m;
+    $conf =~ s/^load_module.*\n//m if $self->{binary};
     $conf =~ s/%(PORT|DIR|MODULE)%/
         $1 eq 'PORT' ? $self->{port} : $1 eq 'DIR' ? $self->dir
             : $self->module/gex;
@@ -256,7 +258,7 @@ sub command {
 
     my $dir = $self->dir;
 
-    return ($NGINX, '-p', $dir, '-c', "$dir/nginx.conf", '-e', "$dir/error.log",
+    return ($self->{binary} // $NGINX, '-p', $dir, '-c', "$dir/nginx.conf", '-e', "$dir/error.log",
         @more);
 }
 

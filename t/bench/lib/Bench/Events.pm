@@ -44,14 +44,28 @@ sub type {
 }
 
 
-sub event {
-    my ($user, $now) = @_;
+# The second is mostly the one of the event before.
 
-    my $time  = $now - number(3600);
+sub text_of {
+    my ($time) = @_;
+
+    our ($last, $text);
+
+    if (!defined $last || $last != $time) {
+        ($last, $text) = ($time, strftime('%Y-%m-%dT%H:%M:%S', gmtime $time));
+    }
+
+    return $text;
+}
+
+
+sub event {
+    my ($user, $time) = @_;
+
     my $event = sprintf '{"user_id":"user_%06d","event_type":"%s",'
         . '"timestamp":"%s.%03dZ","metadata":{"page":"/articles/%d",'
         . '"ms":%d,"referrer":"',
-        $user, type(), strftime('%Y-%m-%dT%H:%M:%S', gmtime $time),
+        $user, type(), text_of($time),
         number(1000), number(5000), number(2000);
 
     return $event . substr('https://example.com/a/page/that/sent/us/the/reader',
@@ -76,19 +90,24 @@ sub shuffled {
 
 
 # Hands batches of 1000 events to a function.  As long as there are enough of
-# them, each user comes once before any comes again.
+# them, each user comes once before any comes again.  The events are in the
+# order of their times, as those that wait somewhere to be sent together are.
 
 sub batches {
     my ($n, $users, $take) = @_;
 
     my $order = $n * 1000 >= $users && $users > 1000 ? shuffled($users)
         : [map { number($users) } 1 .. $n * 1000];
-    my ($at, $now) = (0, time);
+    my ($at, $since) = (0, time - 3600);
 
     for (1 .. $n) {
         my @events;
 
-        push @events, event($order->[$at++ % @$order], $now) for 1 .. 1000;
+        for (1 .. 1000) {
+            push @events, event($order->[$at % @$order],
+                $since + int(3600 * $at / ($n * 1000)));
+            $at++;
+        }
 
         $take->('[' . join(',', @events) . ']');
     }
@@ -101,7 +120,9 @@ sub lines_of_events {
     my $path = work_dir() . "/$name";
     my $now  = time;
 
-    write_file($path, map { event(number($users), $now) . "\n" } 1 .. $n);
+    write_file($path, map {
+        event(number($users), $now - number(60)) . "\n"
+    } 1 .. $n);
 
     return $path;
 }
@@ -195,9 +216,12 @@ sub file_of_large_list {
     return file_of_requests($name, sub {
         my ($add) = @_;
 
-        my $now = time;
-        my $n   = int($bytes / (SIZE + 1));
-        my @events = map { event(number($users), $now) } 1 .. $n;
+        my $since = time - 3600;
+        my $n     = int($bytes / (SIZE + 1));
+
+        my @events = map {
+            event(number($users), $since + int(3600 * $_ / $n))
+        } 1 .. $n;
 
         $add->(request($path, '[' . join(',', @events) . ']'), $n);
     });

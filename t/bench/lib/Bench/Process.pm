@@ -15,7 +15,8 @@ use POSIX qw(:sys_wait_h sysconf _SC_CLK_TCK);
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(say_progress cpus work_dir start_process run_process
-    end_process cpu_seconds waited_seconds children_of read_file write_file
+    end_process cpu_seconds own_seconds busy_seconds
+    waited_seconds children_of read_file write_file
     free_port wait_until);
 
 my $OWNER = $$;
@@ -173,6 +174,34 @@ sub cpu_seconds {
         my @field = split ' ', $rest;
 
         $ticks += $field[11] + $field[12];
+    }
+
+    return $ticks / $TICKS;
+}
+
+
+# The same of ourselves and of what we started and that has ended.
+
+sub own_seconds {
+    my $seconds = 0;
+
+    $seconds += $_ for times;
+
+    return $seconds;
+}
+
+
+# The same of all processes together, on some processors.
+
+sub busy_seconds {
+    my $ticks = 0;
+    my $stat  = read_file('/proc/stat');
+
+    for my $cpu (@_) {
+        my ($user, $nice, $system) = $stat =~ /^cpu$cpu (\d+) (\d+) (\d+)/m
+            or next;
+
+        $ticks += $user + $nice + $system;
     }
 
     return $ticks / $TICKS;

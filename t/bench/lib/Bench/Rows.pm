@@ -13,6 +13,7 @@ use Bench::Feed;
 use Bench::Nginx;
 use Bench::Process;
 use Bench::Slices;
+use Time::HiRes qw(sleep time);
 
 # in this order
 our @ROWS = qw(post batches get large workers memory);
@@ -23,6 +24,7 @@ use constant {
     MEMORY_USERS => 1_000_000,
     LARGE    => 50_000_000,     # bytes
     PAUSE    => 5,              # ms between small requests, on average
+    SMALL    => 16,             # connections that ask
 };
 
 
@@ -129,25 +131,32 @@ sub fill {
 }
 
 
-# Warns if the server was not what was measured.
+# Whether it was the server alone that was measured: warns, and returns what
+# to say beside the figure.
 
 sub check_load {
     my ($self, $what, $result) = @_;
 
+    my $said = '';
+
     for my $name (sort keys %$result) {
-        my $busy   = median(@{ $result->{$name}{busy} });
-        my $waited = median(@{ $result->{$name}{waited} });
+        my ($busy, $others) = map { $_ ? median(@$_) : undef }
+            @{ $result->{$name} }{qw(busy others)};
 
-        if ($waited > Bench::Slices::OTHER) {
+        if (defined $others && $others > Bench::Slices::OTHER) {
+            $said = '; disturbed by other processes';
             say_progress(sprintf 'warning: %s, %s: other processes took %.0f %% '
-                . 'of the server\'s processor', $what, $name, 100 * $waited);
+                . 'of a processor', $what, $name, 100 * $others);
 
-        } elsif ($busy < Bench::Slices::BUSY) {
+        } elsif (defined $busy && $busy < Bench::Slices::BUSY) {
+            $said ||= '; limited by wrk';
             say_progress(sprintf 'warning: %s, %s: the server\'s processor was '
                 . 'busy only %.0f %%: wrk is the bottleneck', $what, $name,
                 100 * $busy);
         }
     }
+
+    return $said;
 }
 
 
@@ -174,7 +183,7 @@ sub row {
     my $cpu = median(@{ $result->{$two}{cpu} })
         / median(@{ $result->{$one}{cpu} });
 
-    $self->check_load($arg{what}, $result);
+    my $load = $self->check_load($arg{what}, $result);
 
     return {
         what     => $arg{what},
@@ -184,7 +193,8 @@ sub row {
             '%.*f to %.*f; %s/s against %s/s; by time on the processor %.*f',
             $digits, $r->{low}, $digits, $r->{high},
             rate($factor * median(@{ $result->{$one}{rate} })),
-            rate($factor * median(@{ $result->{$two}{rate} })), $digits, $cpu),
+            rate($factor * median(@{ $result->{$two}{rate} })), $digits, $cpu)
+            . $load,
         %{ $arg{mark} },
     };
 }
@@ -348,6 +358,200 @@ sub get {
             one => 'tens', two => 'mega',
             mark => { floor => 0.95, aim => 0.98 })
     );
+}
+
+
+# Small requests while large lists come in, one after the other.
+#
+# The server may use all processors, as it would elsewhere, and what asks and
+# posts leaves them time: were they all busy, the figure would be how long the
+# system lets others run first.  So each connection waits between requests.
+
+sub large {
+    my ($self) = @_;
+
+    say_progress('making a list of 50 MB');
+
+    my $list = file_of_large_list('large', '/large/events/', LARGE, USERS);
+
+    return map { $self->large_with($list, $_) } 1, 2;
+}
+
+
+sub large_with {
+    my ($self, $list, $workers) = @_;
+
+    my $cpus = [$self->{server}, $self->{load}];
+    my $ours = $self->ours({ large => '128m' }, workers => $workers,
+        cpus => $cpus);
+
+    my $ask = $self->slice($ours, '/large/total', 'get.lua',
+        connections => SMALL, args => [PAUSE], cpus => $cpus);
+    my $alone = sub { $self->without_others($ours, $cpus, @_) };
+
+    my $what = 'p99 of small GETs while lists of 50 MB come in, '
+        . ($workers == 1 ? '1 worker' : "$workers workers");
+    my @posted;
+
+    my $result = measure($what, $self->{rounds},
+        without => sub { $alone->($ask, @_) },
+        while   => sub {
+            my ($round) = @_;
+
+            return $alone->(sub {
+                my $feed = feed_start(port => $ours->port, file => $list,
+                    connections => 1, cpus => $cpus);
+                my $slice = $ask->($round);
+                my $fed = feed_stop($feed);
+
+                push @posted, $fed->{requests} / $fed->{seconds};
+                return $slice;
+            });
+        });
+
+    # the server need not be busy here
+    delete $_->{busy} for values %$result;
+
+    my $load = $self->check_load($what, $result);
+    $ours->stop;
+
+    my ($without, $while) = map { median(@{ $result->{$_}{p99} }) / 1000 }
+        'without', 'while';
+
+    return {
+        what     => $what,
+        measured => sprintf('%+.1f ms', $while - $without),
+        value    => $while - $without,
+        floor    => 5, aim => 1, unit => ' ms', less => 1,
+        detail   => sprintf(
+            '%.2f ms against %.2f ms; medians of all: %.2f and %.2f ms; '
+            . '%.1f lists/s',
+            $while, $without,
+            map({ median(@{ $result->{$_}{p50} }) / 1000 } 'while', 'without'),
+            median(@posted)) . $load,
+    };
+}
+
+
+# A slice, and how much others did on all processors meanwhile: what is late is
+# late because of them, whoever goes first in the long run.
+
+sub without_others {
+    my ($self, $nginx, $cpus, $run, @arg) = @_;
+
+    my $count = sub {
+        return busy_seconds(@$cpus) - own_seconds() - cpu_seconds($nginx->workers);
+    };
+
+    my ($since, $others) = (time, $count->());
+    my $slice = $run->(@arg);
+
+    $slice->{others} = ($count->() - $others) / (time - $since);
+
+    return $slice;
+}
+
+
+# Two workers on two processors against one.
+#
+# What posts needs a processor, too, and there may be no third.  So one worker
+# is measured twice: while the posting process has the other processor for
+# itself, which is one worker at its best; and while it shares the worker's,
+# as it must with two workers.  The first is the figure; the second says how
+# two workers scale when each has the same processor to work with.
+
+sub workers {
+    my ($self) = @_;
+
+    my ($server, $load) = @$self{qw(server load)};
+
+    my $one = $self->ours({ scal => '128m' });
+    my $two = $self->ours({ scal => '128m' }, workers => 2,
+        cpus => [$server, $load]);
+
+    $self->fill($_, 'scal', 1) for $one, $two;
+
+    my $what   = 'lists of 1000 events, two workers against one';
+    my $result = measure($what, $self->{rounds},
+        two    => sub { $self->flood($two, $_[0], $server, $load) },
+        one    => sub { $self->flood($one, $_[0], $load) },
+        shared => sub { $self->flood($one, $_[0], $server) });
+
+    $_->stop for $one, $two;
+
+    my %mark = (mark => { floor => 1.6, aim => 1.9 }, factor => 1000,
+        result => $result, one => 'two', unit => ' times');
+
+    return (
+        $self->row(what => $what, two => 'one', %mark),
+        $self->row(what => "$what, the sender on the worker's processor",
+            two => 'shared', %mark),
+    );
+}
+
+
+# A slice of lists, from processes on each of the processors.
+
+sub flood {
+    my ($self, $nginx, $round, @cpus) = @_;
+
+    my @pids = $nginx->workers;
+    my $file = $self->preload;
+    my $cpu  = cpu_seconds(@pids);
+    my $i    = 0;
+
+    my @feeds = map {
+        feed_start(port => $nginx->port, file => $file, connections => 8,
+            cpus => [$_], from => 500 * $i++)
+    } @cpus;
+
+    sleep($round ? $self->{seconds} : 1);
+
+    my @fed = map { feed_stop($_) } @feeds;
+    my ($rate, $requests) = (0, 0);
+
+    for my $fed (@fed) {
+        $rate += $fed->{requests} / $fed->{seconds};
+        $requests += $fed->{requests};
+    }
+
+    return {
+        rate => $rate,
+        cpu  => (cpu_seconds(@pids) - $cpu) / ($requests || 1),
+    };
+}
+
+
+# What a million users take in the zone.
+
+sub memory {
+    my ($self) = @_;
+
+    say_progress('making a million users');
+
+    my $file = file_of_users('users', '/memo/events/', MEMORY_USERS);
+    my $ours = $self->ours({ memo => '256m' });
+
+    my $before = $ours->get_json('/health')->{zones}{memo};
+
+    feed(port => $ours->port, file => $file, cpus => [$self->{load}]);
+
+    my $after = $ours->get_json('/health')->{zones}{memo};
+
+    $ours->stop;
+
+    die "$after->{users} users are in the zone instead of @{[ MEMORY_USERS ]}\n"
+        unless $after->{users} == MEMORY_USERS && $after->{exact};
+
+    my $bytes = ($after->{memory_used} - $before->{memory_used}) / MEMORY_USERS;
+
+    return {
+        what     => 'a user in the zone, of 1M with ids of 20 bytes and 3 types',
+        measured => sprintf('%.0f bytes', $bytes),
+        value    => $bytes,
+        detail   => sprintf('%.0f MB used of %.0f MB with 1M users and 3M events',
+            $after->{memory_used} / 2**20, $after->{memory_size} / 2**20),
+    };
 }
 
 

@@ -16,7 +16,7 @@ our @EXPORT = qw(measure wrk median ratio quartiles);
 
 use constant {
     BUSY  => 0.9,       # of a server's processor, or wrk is measured
-    OTHER => 0.05,      # waited for the processor as others had it
+    OTHER => 0.05,      # of a processor that others took
     TRIES => 3,
 };
 
@@ -72,13 +72,13 @@ sub wrk {
         rate   => $slice{requests} / $seconds,
         cpu    => $cpu / ($slice{requests} || 1),
         busy   => $cpu / $seconds,
-        waited => (waited_seconds(@pids) - $waited) / $seconds,
+        others => (waited_seconds(@pids) - $waited) / $seconds,
     };
 }
 
 
 # Variants are names with functions that measure a slice.  Returns by name
-# {FIELD => [values]}.
+# {FIELD => [values]}.  "others" is how much of a processor they took away.
 
 sub measure {
     my ($what, $rounds, @variants) = @_;
@@ -119,9 +119,9 @@ sub undisturbed {
     for (1 .. TRIES) {
         my $slice = $run->($round);
 
-        return $slice if !$round || ($slice->{waited} // 0) <= OTHER;
+        return $slice if !$round || ($slice->{others} // 0) <= OTHER;
 
-        $best = $slice if !$best || $slice->{waited} < $best->{waited};
+        $best = $slice if !$best || $slice->{others} < $best->{others};
     }
 
     return $best;
