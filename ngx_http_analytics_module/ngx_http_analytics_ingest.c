@@ -21,12 +21,8 @@
 #endif
 
 
-/*
- * How many requests share one lock.  It saves nothing to have more of them,
- * and costs: requests that are freed all together have malloc() give memory
- * back to the system, which it wants again in the next turn.
- */
-#define NGX_HTTP_ANALYTICS_SHARE  32
+/* how many requests share one lock: more of them would save nothing */
+#define NGX_HTTP_ANALYTICS_SHARE  16
 
 
 _Static_assert(NGX_ANALYTICS_RUN_MAX <= NGX_ANALYTICS_FOLD_MAX,

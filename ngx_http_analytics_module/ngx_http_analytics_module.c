@@ -11,6 +11,10 @@
 #include <ngx_http.h>
 #include "ngx_http_analytics.h"
 
+#if (__GLIBC__)
+#include <malloc.h>
+#endif
+
 
 static char *ngx_http_analytics_collect(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -31,6 +35,7 @@ static void *ngx_http_analytics_create_loc_conf(ngx_conf_t *cf);
 static ngx_int_t ngx_http_analytics_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_analytics_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_analytics_init_process(ngx_cycle_t *cycle);
+static void ngx_http_analytics_init_malloc(void);
 
 
 static ngx_command_t  ngx_http_analytics_commands[] = {
@@ -376,6 +381,12 @@ ngx_http_analytics_init_process(ngx_cycle_t *cycle)
         return NGX_OK;
     }
 
+    if (amcf->zones.nelts == 0) {
+        return NGX_OK;
+    }
+
+    ngx_http_analytics_init_malloc();
+
     zones = amcf->zones.elts;
 
     for (i = 0; i < amcf->zones.nelts; i++) {
@@ -385,4 +396,25 @@ ngx_http_analytics_init_process(ngx_cycle_t *cycle)
     ngx_http_analytics_shm_publish(amcf, cycle->log);
 
     return NGX_OK;
+}
+
+
+/*
+ * The requests of a turn are freed together, and so is a body with all of
+ * its events.  glibc gives such amounts back to the system at once, only to
+ * fault them in again, page by page, in the next turn: that took a third of
+ * the throughput.  Setting one of these alone would turn the others'
+ * adaption off.
+ */
+
+static void
+ngx_http_analytics_init_malloc(void)
+{
+#if (__GLIBC__)
+
+    (void) mallopt(M_TRIM_THRESHOLD, 64 * 1024 * 1024);
+    (void) mallopt(M_TOP_PAD, 1024 * 1024);
+    (void) mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
+
+#endif
 }
