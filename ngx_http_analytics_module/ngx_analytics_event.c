@@ -157,3 +157,40 @@ ngx_analytics_canonical_integer(ngx_str_t *text)
 
     return 1;
 }
+
+
+int ngx_libc_cdecl
+ngx_analytics_name_cmp(const void *one, const void *two)
+{
+    int                           rc;
+    const ngx_analytics_count_t  *first, *second;
+
+    first = one;
+    second = two;
+
+    rc = ngx_memcmp(first->name.data, second->name.data,
+                    ngx_min(first->name.len, second->name.len));
+
+    if (rc) {
+        return rc;
+    }
+
+    return (first->name.len > second->name.len)
+           - (first->name.len < second->name.len);
+}
+
+
+int ngx_libc_cdecl
+ngx_analytics_count_cmp(const void *one, const void *two)
+{
+    const ngx_analytics_count_t  *first, *second;
+
+    first = one;
+    second = two;
+
+    if (first->count != second->count) {
+        return first->count < second->count ? 1 : -1;
+    }
+
+    return ngx_analytics_name_cmp(one, two);
+}

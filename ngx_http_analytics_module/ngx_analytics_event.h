@@ -29,6 +29,13 @@ typedef struct {
 } ngx_analytics_event_t;
 
 
+/* A name and how often it was counted. */
+typedef struct {
+    uint64_t        count;
+    ngx_str_t       name;
+} ngx_analytics_count_t;
+
+
 /*
  * How events look as JSON: which member of an object holds what.  The same
  * mapping serves both ways.
@@ -62,6 +69,12 @@ ngx_int_t ngx_analytics_format_init(ngx_analytics_format_t *format,
 void ngx_analytics_event_write(ngx_analytics_writer_t *w,
     ngx_analytics_format_t *format, ngx_analytics_event_t *event,
     uint64_t id, int64_t received);
+
+/* Of ngx_analytics_count_t, for qsort(): by name ascending by bytes, */
+int ngx_libc_cdecl ngx_analytics_name_cmp(const void *one, const void *two);
+
+/* and by count descending, then by name. */
+int ngx_libc_cdecl ngx_analytics_count_cmp(const void *one, const void *two);
 
 
 #endif /* _NGX_ANALYTICS_EVENT_H_INCLUDED_ */

@@ -104,14 +104,14 @@ ngx_analytics_query_type(ngx_analytics_zone_t *z, ngx_uint_t id,
 
     type = ngx_analytics_type(z, id);
 
-    count->len = type->len;
-    ngx_memcpy(count->name, type->name, type->len);
+    count->name.len = type->len;
+    count->name.data = type->name;
 }
 
 
 ngx_uint_t
 ngx_analytics_zone_top(ngx_analytics_zone_t *z, ngx_analytics_count_t *users,
-    ngx_uint_t n)
+    ngx_uint_t n, u_char *names)
 {
     ngx_uint_t             i;
     ngx_analytics_top_t    top[NGX_ANALYTICS_TOP_MAX];
@@ -123,8 +123,10 @@ ngx_analytics_zone_top(ngx_analytics_zone_t *z, ngx_analytics_count_t *users,
         user = ngx_analytics_user(z, (uint32_t) top[i].user);
 
         users[i].count = top[i].count;
-        users[i].len = (u_char) ngx_analytics_user_name(z, user,
-                                                        users[i].name);
+        users[i].name.data = names;
+        users[i].name.len = ngx_analytics_user_name(z, user, names);
+
+        names += NGX_ANALYTICS_NAME_MAX;
     }
 
     return n;
@@ -174,24 +176,4 @@ ngx_analytics_zone_user(ngx_analytics_zone_t *z, ngx_str_t *name,
     info->ntypes = i;
 
     return NGX_OK;
-}
-
-
-int ngx_libc_cdecl
-ngx_analytics_count_cmp(const void *one, const void *two)
-{
-    int                           rc;
-    const ngx_analytics_count_t  *first, *second;
-
-    first = one;
-    second = two;
-
-    if (first->count != second->count) {
-        return first->count < second->count ? 1 : -1;
-    }
-
-    rc = ngx_memcmp(first->name, second->name,
-                    ngx_min(first->len, second->len));
-
-    return rc ? rc : (int) first->len - (int) second->len;
 }

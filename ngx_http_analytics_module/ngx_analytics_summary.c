@@ -17,7 +17,7 @@
 
 
 typedef struct {
-    ngx_analytics_tally_t    tally;
+    ngx_analytics_count_t    tally;
     uint64_t                 hash;
 } ngx_analytics_slot_t;
 
@@ -39,7 +39,7 @@ static ngx_int_t ngx_analytics_tallies_add(ngx_analytics_tallies_t *t,
 static ngx_analytics_slot_t *ngx_analytics_tallies_find(
     ngx_analytics_tallies_t *t, ngx_str_t *name, uint64_t hash);
 static ngx_int_t ngx_analytics_tallies_grow(ngx_analytics_tallies_t *t);
-static ngx_analytics_tally_t *ngx_analytics_tallies_sort(
+static ngx_analytics_count_t *ngx_analytics_tallies_sort(
     ngx_analytics_tallies_t *t);
 static void ngx_analytics_summary_peaks(ngx_analytics_summary_t *s,
     int64_t *times, ngx_uint_t n);
@@ -221,13 +221,13 @@ ngx_analytics_tallies_grow(ngx_analytics_tallies_t *t)
 
 /* Ends the table: its memory becomes the list. */
 
-static ngx_analytics_tally_t *
+static ngx_analytics_count_t *
 ngx_analytics_tallies_sort(ngx_analytics_tallies_t *t)
 {
     ngx_uint_t              i, n;
-    ngx_analytics_tally_t  *tallies, tally;
+    ngx_analytics_count_t  *tallies, tally;
 
-    tallies = (ngx_analytics_tally_t *) t->slots;
+    tallies = (ngx_analytics_count_t *) t->slots;
 
     for (i = 0, n = 0; i < t->size; i++) {
         tally = t->slots[i].tally;
@@ -237,7 +237,7 @@ ngx_analytics_tallies_sort(ngx_analytics_tallies_t *t)
         }
     }
 
-    qsort(tallies, n, sizeof(ngx_analytics_tally_t), ngx_analytics_tally_cmp);
+    qsort(tallies, n, sizeof(ngx_analytics_count_t), ngx_analytics_name_cmp);
 
     return tallies;
 }
@@ -413,28 +413,6 @@ ngx_analytics_write_peaks(ngx_analytics_writer_t *w,
     ngx_analytics_write_literal(w, ",\"count\":");
     ngx_analytics_write_uint(w, s->peak_hour_count);
     ngx_analytics_write_literal(w, "}");
-}
-
-
-int ngx_libc_cdecl
-ngx_analytics_tally_cmp(const void *one, const void *two)
-{
-    int     rc;
-    size_t  len;
-
-    const ngx_analytics_tally_t  *first = one;
-    const ngx_analytics_tally_t  *second = two;
-
-    len = ngx_min(first->name.len, second->name.len);
-
-    rc = ngx_memcmp(first->name.data, second->name.data, len);
-
-    if (rc) {
-        return rc;
-    }
-
-    return (first->name.len > second->name.len)
-           - (first->name.len < second->name.len);
 }
 
 

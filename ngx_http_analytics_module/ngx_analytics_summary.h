@@ -15,21 +15,14 @@
 #include "ngx_analytics_decode.h"
 
 
-/* a name and how often it was counted */
-typedef struct {
-    ngx_str_t                  name;
-    uint64_t                   count;
-} ngx_analytics_tally_t;
-
-
 typedef struct {
     uint64_t                   events;
     uint64_t                   users;             /* distinct */
-    ngx_analytics_tally_t     *names;             /* users, by name */
+    ngx_analytics_count_t     *names;             /* users, by name */
     ngx_uint_t                 nnames;            /* may be less than users */
-    ngx_analytics_tally_t     *types;             /* by name */
+    ngx_analytics_count_t     *types;             /* by name */
     ngx_uint_t                 ntypes;
-    ngx_analytics_tally_t      most_active;
+    ngx_analytics_count_t      most_active;
 
     uint64_t                   hour_of_day[24];   /* UTC */
     int64_t                    peak_second;       /* microseconds */
@@ -56,9 +49,5 @@ void ngx_analytics_summary_most_active(ngx_analytics_summary_t *summary);
 /* Writes the summary as JSON. */
 void ngx_analytics_summary_write(ngx_analytics_writer_t *w,
     ngx_analytics_summary_t *summary);
-
-/* By name ascending by bytes, for qsort(). */
-int ngx_libc_cdecl ngx_analytics_tally_cmp(const void *one, const void *two);
-
 
 #endif /* _NGX_ANALYTICS_SUMMARY_H_INCLUDED_ */

@@ -92,13 +92,6 @@ typedef struct {
 
 typedef struct {
     uint64_t        count;
-    u_char          len;
-    u_char          name[NGX_ANALYTICS_NAME_MAX];
-} ngx_analytics_count_t;
-
-
-typedef struct {
-    uint64_t        count;
     int64_t         first;             /* by time of the event */
     int64_t         last;
     ngx_uint_t      ntypes;            /* filled in of types[] */
@@ -162,7 +155,8 @@ void ngx_analytics_zone_totals(ngx_analytics_zone_t *z,
 ngx_uint_t ngx_analytics_zone_ntypes(ngx_analytics_zone_t *z);
 
 /*
- * Copies the types from id on, at most n, those with a count of 0 included.
+ * Copies the counts of the types from id on, at most n, those with a count of
+ * 0 included.  A type stays for good: its name is in the zone's memory.
  * Returns how many were copied.
  */
 ngx_uint_t ngx_analytics_zone_types(ngx_analytics_zone_t *z, ngx_uint_t id,
@@ -170,11 +164,12 @@ ngx_uint_t ngx_analytics_zone_types(ngx_analytics_zone_t *z, ngx_uint_t id,
 
 /*
  * Copies the n (at most NGX_ANALYTICS_TOP_MAX) most active users, unordered:
- * exactly the first n by (count descending, name ascending by bytes).
+ * exactly the first n by (count descending, name ascending by bytes).  Their
+ * names are copied to names, n * NGX_ANALYTICS_NAME_MAX bytes.
  * Returns how many were copied, less than n if there are fewer users.
  */
 ngx_uint_t ngx_analytics_zone_top(ngx_analytics_zone_t *z,
-    ngx_analytics_count_t *users, ngx_uint_t n);
+    ngx_analytics_count_t *users, ngx_uint_t n, u_char *names);
 
 /*
  * Looks a user up.  types has room for n, and ngx_analytics_zone_ntypes()
@@ -193,12 +188,5 @@ ngx_int_t ngx_analytics_zone_user(ngx_analytics_zone_t *z, ngx_str_t *name,
 void ngx_analytics_zone_cells(ngx_analytics_zone_t *z,
     ngx_analytics_level_e level, ngx_uint_t series, int64_t first,
     uint64_t *counts, ngx_uint_t n);
-
-/*
- * By count descending, then name ascending by bytes, for ngx_qsort() and
- * qsort().
- */
-int ngx_libc_cdecl ngx_analytics_count_cmp(const void *one, const void *two);
-
 
 #endif /* _NGX_ANALYTICS_ZONE_H_INCLUDED_ */

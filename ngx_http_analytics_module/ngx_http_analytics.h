@@ -4,8 +4,8 @@
  *
  * A request goes through them like this:
  *
- *     collect, summary ─▶ post ─▶ body ─▶ (decode) ─▶ ingest ─▶ reply
- *     stats, summary, health ─▶ args ─▶ zone ─▶ reply
+ *     collect, summary -> post -> body -> (decode) -> ingest -> reply
+ *     stats, summary, health -> args -> zone -> reply
  *
  * Copyright (C) The nginx analytics authors
  */

@@ -143,6 +143,7 @@ static ngx_int_t
 ngx_http_analytics_stats_by_user(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone)
 {
+    u_char                  *names;
     ngx_uint_t               n;
     const char              *detail;
     ngx_analytics_count_t   *users;
@@ -160,7 +161,9 @@ ngx_http_analytics_stats_by_user(ngx_http_request_t *r,
     }
 
     users = ngx_palloc(r->pool, n * sizeof(ngx_analytics_count_t));
-    if (users == NULL) {
+    names = ngx_pnalloc(r->pool, n * NGX_ANALYTICS_NAME_MAX);
+
+    if (users == NULL || names == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -168,7 +171,7 @@ ngx_http_analytics_stats_by_user(ngx_http_request_t *r,
         return ngx_http_analytics_damaged(r);
     }
 
-    n = ngx_analytics_zone_top(zone->sh, users, n);
+    n = ngx_analytics_zone_top(zone->sh, users, n, names);
     ngx_analytics_zone_totals(zone->sh, &t);
 
     ngx_http_analytics_unlock(zone);
@@ -384,7 +387,6 @@ ngx_http_analytics_write_counts(ngx_analytics_writer_t *w, const char *key,
     ngx_analytics_count_t *counts, ngx_uint_t n)
 {
     size_t      len;
-    ngx_str_t   name;
     ngx_uint_t  i;
 
     len = ngx_strlen(key);
@@ -397,13 +399,10 @@ ngx_http_analytics_write_counts(ngx_analytics_writer_t *w, const char *key,
             ngx_analytics_write_literal(w, ",");
         }
 
-        name.data = counts[i].name;
-        name.len = counts[i].len;
-
         ngx_analytics_write_literal(w, "{\"");
         ngx_analytics_write_raw(w, key, len);
         ngx_analytics_write_literal(w, "\":");
-        ngx_analytics_write_string(w, &name);
+        ngx_analytics_write_string(w, &counts[i].name);
         ngx_analytics_write_literal(w, ",\"count\":");
         ngx_analytics_write_uint(w, counts[i].count);
         ngx_analytics_write_literal(w, "}");

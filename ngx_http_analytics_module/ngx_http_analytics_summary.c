@@ -25,8 +25,6 @@ static ngx_int_t ngx_http_analytics_summary_list(
     ngx_http_analytics_post_t *post, ngx_analytics_writer_t *w);
 static ngx_int_t ngx_http_analytics_summary_get(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone);
-static ngx_analytics_tally_t *ngx_http_analytics_tallies(
-    ngx_http_request_t *r, ngx_analytics_count_t *counts, ngx_uint_t n);
 
 
 ngx_int_t
@@ -108,6 +106,7 @@ static ngx_int_t
 ngx_http_analytics_summary_get(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone)
 {
+    u_char                   *names;
     ngx_uint_t                n, ntypes, exact;
     ngx_analytics_count_t    *users, *types;
     ngx_analytics_totals_t    t;
@@ -116,7 +115,10 @@ ngx_http_analytics_summary_get(ngx_http_request_t *r,
 
     users = ngx_palloc(r->pool, NGX_HTTP_ANALYTICS_NAMES
                                 * sizeof(ngx_analytics_count_t));
-    if (users == NULL) {
+    names = ngx_pnalloc(r->pool, NGX_HTTP_ANALYTICS_NAMES
+                                 * NGX_ANALYTICS_NAME_MAX);
+
+    if (users == NULL || names == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
@@ -128,7 +130,8 @@ ngx_http_analytics_summary_get(ngx_http_request_t *r,
     }
 
     ngx_analytics_zone_totals(zone->sh, &t);
-    n = ngx_analytics_zone_top(zone->sh, users, NGX_HTTP_ANALYTICS_NAMES);
+    n = ngx_analytics_zone_top(zone->sh, users, NGX_HTTP_ANALYTICS_NAMES,
+                               names);
 
     ngx_http_analytics_unlock(zone);
 
@@ -144,22 +147,24 @@ ngx_http_analytics_summary_get(ngx_http_request_t *r,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
+    /* in this document, all names are in order */
+
+    ngx_qsort(users, n, sizeof(ngx_analytics_count_t), ngx_analytics_name_cmp);
+    ngx_qsort(types, ntypes, sizeof(ngx_analytics_count_t),
+              ngx_analytics_name_cmp);
+
     ngx_memzero(&s, sizeof(ngx_analytics_summary_t));
 
     s.events = t.events;
     s.users = t.users;
     s.nnames = n;
-    s.names = ngx_http_analytics_tallies(r, users, n);
+    s.names = users;
     s.ntypes = ntypes;
-    s.types = ngx_http_analytics_tallies(r, types, ntypes);
+    s.types = types;
     s.peak_hour = t.peak_hour;
     s.peak_hour_count = t.peak_hour_count;
 
     ngx_memcpy(s.hour_of_day, t.hour_of_day, sizeof(t.hour_of_day));
-
-    if (s.names == NULL || s.types == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
 
     ngx_analytics_summary_most_active(&s);
 
@@ -169,31 +174,4 @@ ngx_http_analytics_summary_get(ngx_http_request_t *r,
     ngx_analytics_summary_write(&w, &s);
 
     return ngx_http_analytics_send_writer(r, &w);
-}
-
-
-/* Sorted by name, as the summary wants them. */
-
-static ngx_analytics_tally_t *
-ngx_http_analytics_tallies(ngx_http_request_t *r,
-    ngx_analytics_count_t *counts, ngx_uint_t n)
-{
-    ngx_uint_t              i;
-    ngx_analytics_tally_t  *tallies;
-
-    tallies = ngx_palloc(r->pool, (n + 1) * sizeof(ngx_analytics_tally_t));
-    if (tallies == NULL) {
-        return NULL;
-    }
-
-    for (i = 0; i < n; i++) {
-        tallies[i].name.data = counts[i].name;
-        tallies[i].name.len = counts[i].len;
-        tallies[i].count = counts[i].count;
-    }
-
-    ngx_qsort(tallies, n, sizeof(ngx_analytics_tally_t),
-              ngx_analytics_tally_cmp);
-
-    return tallies;
 }

@@ -42,7 +42,7 @@ sub hostile {
     my $kind = $n % 12;
 
     # larger than the buffer: through a temporary file
-    return request("[$good," . ' ' x 70_000 . $n) if $n % 60 == 59;
+    return request("[$good," . ' ' x 100_000 . $n) if $n % 60 == 59;
 
     return request("[$good,$good,") if $kind == 0;
     return request('[' x (100 + $n)) if $kind == 1;

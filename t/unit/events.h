@@ -15,6 +15,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include "ngx_analytics_decode.h"
+#include "ngx_analytics_summary.h"
 #include "ngx_analytics_time.h"
 
 
@@ -291,6 +292,32 @@ event_text(char *text, size_t max, ngx_analytics_format_t *format,
     memory_free(&m);
 
     return len;
+}
+
+
+/* Decodes and summarises a body.  Returns the summary's text, or NULL. */
+static inline char *
+summary_text(decoded_t *r, ngx_analytics_format_t *format, const char *body,
+    size_t len, ngx_analytics_summary_t *s)
+{
+    ngx_analytics_writer_t  w;
+    static const uint64_t   key[2] = { 0x0706050403020100,
+                                       0x0f0e0d0c0b0a0908 };
+
+    /* all of the summary is set by the call */
+    memset(s, 0x5a, sizeof(*s));
+
+    if (decode(r, format, 0, body, len) != NGX_OK
+        || ngx_analytics_summarise(&r->d, key, EVENTS_NOW, s) != NGX_OK)
+    {
+        return NULL;
+    }
+
+    ngx_analytics_writer_init(&w, memory_alloc, &r->memory, 1);
+    ngx_analytics_summary_write(&w, s);
+    ngx_analytics_write_raw(&w, "", 1);
+
+    return w.failed ? NULL : (char *) w.start;
 }
 
 

@@ -24,11 +24,14 @@ same_counts(ngx_analytics_count_t *got, size_t n, model_name_t **expected)
 
     for (i = 0; i < n; i++) {
         if (got[i].count != expected[i]->count
-            || got[i].len != expected[i]->len
-            || memcmp(got[i].name, expected[i]->name, got[i].len) != 0)
+            || got[i].name.len != expected[i]->len
+            || memcmp(got[i].name.data, expected[i]->name,
+                      got[i].name.len)
+               != 0)
         {
             diag("row %zu: %.*s %" PRIu64 ", expected %.*s %" PRIu64, i,
-                 (int) got[i].len, got[i].name, (uint64_t) got[i].count,
+                 (int) got[i].name.len, got[i].name.data,
+                 (uint64_t) got[i].count,
                  (int) expected[i]->len, expected[i]->name,
                  expected[i]->count);
             return 0;
@@ -90,6 +93,7 @@ check_lists(ngx_analytics_zone_t *z, model_t *m)
     model_name_t          **sorted;
     ngx_analytics_count_t  *list;
 
+    static u_char  names[NGX_ANALYTICS_TOP_MAX * NGX_ANALYTICS_NAME_MAX];
     static size_t  tops[] = { 0, 1, 2, 10, 100, 999, 1000 };
 
     list = malloc(2001 * sizeof(ngx_analytics_count_t));
@@ -114,7 +118,7 @@ check_lists(ngx_analytics_zone_t *z, model_t *m)
 
     for (i = 0; i < sizeof(tops) / sizeof(tops[0]); i++) {
         expected = ngx_min(tops[i], m->users.n);
-        n = ngx_analytics_zone_top(z, list, tops[i]);
+        n = ngx_analytics_zone_top(z, list, tops[i], names);
 
         ok(n == expected && same_counts(list, n, sorted),
            "the top %zu users are right", tops[i]);
@@ -151,8 +155,8 @@ same_user(ngx_analytics_zone_t *z, model_t *m, model_name_t *user,
         type = &m->types.names[user->types[i].type];
 
         for (j = 0; j < info.ntypes; j++) {
-            if (list[j].len == type->len
-                && memcmp(list[j].name, type->name, type->len) == 0)
+            if (list[j].name.len == type->len
+                && memcmp(list[j].name.data, type->name, type->len) == 0)
             {
                 break;
             }
@@ -213,11 +217,11 @@ check_cells(ngx_analytics_zone_t *z, model_t *m, int64_t received,
 
         if (id) {
             ngx_analytics_zone_types(z, id - 1, &type, 1);
-            name = type.name;
+            name = type.name.data;
 
             for (i = 0; i < m->types.n; i++) {
-                if (m->types.names[i].len == type.len
-                    && memcmp(m->types.names[i].name, name, type.len) == 0)
+                if (m->types.names[i].len == type.name.len
+                    && memcmp(m->types.names[i].name, name, type.name.len) == 0)
                 {
                     series = i + 1;
                 }

@@ -22,6 +22,7 @@
 ZONE_UNUSED static ngx_analytics_totals_t     totals;
 ZONE_UNUSED static ngx_analytics_user_info_t  info;
 ZONE_UNUSED static ngx_analytics_count_t      counts[10002];
+ZONE_UNUSED static u_char                     names[1000 * 255];
 
 
 ZONE_UNUSED
@@ -44,8 +45,8 @@ count_of(ngx_analytics_count_t *list, size_t n, const char *name)
     size_t  i;
 
     for (i = 0; i < n; i++) {
-        if (list[i].len == strlen(name)
-            && memcmp(list[i].name, name, list[i].len) == 0)
+        if (list[i].name.len == strlen(name)
+            && memcmp(list[i].name.data, name, list[i].name.len) == 0)
         {
             return list[i].count;
         }

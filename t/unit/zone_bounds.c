@@ -150,7 +150,7 @@ test_users(void)
     }
 
     is_i64(missing, 0, "who is in the top never leaves");
-    is_u64(ngx_analytics_zone_top(z, counts, 1000), z->top_max,
+    is_u64(ngx_analytics_zone_top(z, counts, 1000, names), z->top_max,
            "the top is as long as it can be");
 
     for (i = 0, missing = 0; i < 100; i++) {
@@ -336,7 +336,8 @@ test_times(size_t size)
     for (k = 0; k < (int) ngx_analytics_zone_ntypes(z); k++) {
         ngx_analytics_zone_types(z, (ngx_uint_t) k, counts, 1);
 
-        if (counts[0].len == 7 && memcmp(counts[0].name, "type500", 7) == 0) {
+        if (counts[0].name.len == 7
+            && memcmp(counts[0].name.data, "type500", 7) == 0) {
             break;
         }
     }
@@ -541,8 +542,9 @@ test_names(void)
 
     zone_event(z, user, "x", ZONE_NOW, ZONE_NOW);
     zone_event(z, user, "x", ZONE_NOW, ZONE_NOW);
-    ok(ngx_analytics_zone_top(z, counts, 1) == 1 && counts[0].count == 2
-       && counts[0].len == 255 && memcmp(counts[0].name, user, 255) == 0,
+    ok(ngx_analytics_zone_top(z, counts, 1, names) == 1 && counts[0].count == 2
+       && counts[0].name.len == 255
+       && memcmp(counts[0].name.data, user, 255) == 0,
        "a name of 255 bytes in the top");
 
     zone_sound(z, "long names");

@@ -218,6 +218,9 @@ sub _load {
 sub stop {
     my ($self) = @_;
 
+    # its end is not enough: a load that was started later has it open, too
+
+    syswrite $self->{stop}, '.';
     close delete $self->{stop};
 
     my $result = do { local $/; readline $self->{result} };
