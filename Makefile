@@ -13,8 +13,10 @@ SOURCES = $(wildcard $(SRC)/*.c) $(wildcard $(SRC)/*.h) config
 
 export TOP BUILD
 
+.DELETE_ON_ERROR:
 
-.PHONY: help run module test check prove prove-sanitized fuzz bench lint static \
+
+.PHONY: FORCE help run module test check prove prove-sanitized fuzz bench lint static \
 	install clean \
 	setup-run setup-test setup-bench
 
@@ -71,17 +73,27 @@ SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all \
 
 module: $(MODULE)
 
-$(BUILD)/gcc/Makefile: config
+# What a configured folder depends on: written anew only if it is another.
+STAMP = $(BUILD)/stamp
+
+$(STAMP): FORCE
+	@mkdir -p $(@D)
+	@{ echo $(TOP) $(SOURCES); dpkg-query -W nginx-dev; } > $@.new 2>&1
+	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+
+FORCE:
+
+$(BUILD)/gcc/Makefile: config $(STAMP)
 	@$(call configure,$(BUILD)/gcc,--add-dynamic-module,gcc,$(HARDENING))
 
-$(BUILD)/clang/Makefile: config
+$(BUILD)/clang/Makefile: config $(STAMP)
 	@$(call configure,$(BUILD)/clang,--add-dynamic-module,clang,)
 
-$(BUILD)/asan/Makefile: config
+$(BUILD)/asan/Makefile: config $(STAMP)
 	@$(call configure,$(BUILD)/asan,--add-dynamic-module,gcc,$(SANITIZE), \
 	    -fsanitize=address$(,)undefined)
 
-$(BUILD)/faults/Makefile: config
+$(BUILD)/faults/Makefile: config $(STAMP)
 	@$(call configure,$(BUILD)/faults,--add-dynamic-module,gcc, \
 	    -DNGX_ANALYTICS_FAULTS=1)
 
@@ -254,23 +266,21 @@ $(STATIC): $(SOURCES)
 PREFIX = /usr/share/nginx-analytics
 MODULES = /usr/share/nginx/modules-available
 
-install: module html
+install: setup-run
+	@$(MAKE) --no-print-directory -s module html
 	install -D -m 644 $(MODULE) \
 	    $(DESTDIR)/usr/lib/nginx/modules/$(notdir $(MODULE)).new
 	mv $(DESTDIR)/usr/lib/nginx/modules/$(notdir $(MODULE)).new \
 	    $(DESTDIR)/usr/lib/nginx/modules/$(notdir $(MODULE))
 	install -d $(DESTDIR)$(PREFIX)/html/vendor \
-	    $(DESTDIR)/etc/nginx/analytics $(DESTDIR)/etc/nginx/conf.d \
 	    $(DESTDIR)/etc/nginx/modules-enabled $(DESTDIR)$(MODULES)
 	install -m 644 $(BUILD)/html/*.* $(DESTDIR)$(PREFIX)/html
 	install -m 644 $(BUILD)/html/vendor/* $(DESTDIR)$(PREFIX)/html/vendor
-	install -m 644 $(filter-out conf/site.conf,$(wildcard conf/*.conf)) \
-	    $(DESTDIR)/etc/nginx/analytics
-	install -m 644 conf/site.conf $(DESTDIR)/etc/nginx/conf.d/analytics.conf
 	echo "load_module modules/ngx_http_analytics_module.so;" \
 	    > $(DESTDIR)$(MODULES)/mod-http-analytics.conf
 	ln -sf $(MODULES)/mod-http-analytics.conf \
 	    $(DESTDIR)/etc/nginx/modules-enabled/50-mod-http-analytics.conf
+	@misc/install-conf.sh "$(DESTDIR)/etc/nginx"
 
 clean:
 	rm -rf $(BUILD)

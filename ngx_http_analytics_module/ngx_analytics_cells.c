@@ -431,11 +431,6 @@ ngx_analytics_zone_cells(ngx_analytics_zone_t *z,
 
     for (i = 0; i < n; i += take) {
 
-        if (i && first > INT64_MAX - (int64_t) i) {
-            ngx_memzero(&counts[i], (n - i) * sizeof(uint64_t));
-            return;
-        }
-
         number = ngx_analytics_cells_number(first + (int64_t) i);
         skip = (ngx_uint_t) (first + (int64_t) i) % NGX_ANALYTICS_CHUNK;
         take = ngx_min(n - i, NGX_ANALYTICS_CHUNK - skip);
@@ -453,5 +448,43 @@ ngx_analytics_zone_cells(ngx_analytics_zone_t *z,
         } else {
             ngx_memzero(&counts[i], take * sizeof(uint64_t));
         }
+    }
+}
+
+
+void
+ngx_analytics_zone_sums(ngx_analytics_zone_t *z, ngx_analytics_level_e level,
+    int64_t first, ngx_uint_t n, uint64_t *sums, ngx_uint_t nseries)
+{
+    int64_t                 number;
+    uint32_t                last, block;
+    uint64_t               *counts;
+    ngx_uint_t              i, series;
+    ngx_analytics_chunk_t  *chunk;
+
+    number = ngx_analytics_cells_number(first);
+
+    if (number < z->spans[level].horizon
+        || number >= ngx_analytics_cells_end(z, level))
+    {
+        return;
+    }
+
+    last = *ngx_analytics_chunk_ring(z, level, number);
+    block = last;
+
+    while (block) {
+        chunk = ngx_analytics_chunk(z, block);
+        series = ngx_analytics_chunk_series(chunk);
+
+        if (ngx_analytics_chunk_number(chunk) == number && series < nseries) {
+            counts = &chunk->counts[first & (NGX_ANALYTICS_CHUNK - 1)];
+
+            for (i = 0; i < n; i++) {
+                sums[series] += counts[i];
+            }
+        }
+
+        block = (chunk->link == last) ? 0 : chunk->link;
     }
 }

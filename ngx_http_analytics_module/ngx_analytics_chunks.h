@@ -35,6 +35,9 @@ ngx_analytics_chunk_key(ngx_analytics_level_e level, ngx_uint_t series,
 }
 
 
+#define ngx_analytics_chunk_series(chunk)                                     \
+    ((ngx_uint_t) ((chunk)->key >> 32 & 0xffffff))
+
 #define ngx_analytics_chunk_number(chunk)                                     \
     ((int64_t) ((chunk)->key & 0xffffffff))
 

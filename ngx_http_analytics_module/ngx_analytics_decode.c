@@ -33,6 +33,8 @@ static void ngx_analytics_decode_missing(ngx_analytics_decode_t *d,
 static void ngx_analytics_decode_key(ngx_str_t *key, u_char *buf);
 static ngx_analytics_event_t *ngx_analytics_decode_push(
     ngx_analytics_decode_t *d);
+static ngx_analytics_event_t *ngx_analytics_decode_clear(
+    ngx_analytics_decode_t *d, ngx_analytics_event_t *event);
 
 
 static ngx_str_t  ngx_analytics_no_field = ngx_null_string;
@@ -229,6 +231,11 @@ ngx_analytics_decode_event(ngx_analytics_decode_t *d,
         if (rc != NGX_OK) {
             return rc;
         }
+    }
+
+    if (event->properties.len > NGX_ANALYTICS_PROPERTIES_MAX) {
+        ngx_analytics_decode_error(d, &d->format->properties,
+                                   "must have at most 1048576 bytes");
     }
 
     ngx_analytics_decode_missing(d, seen);
@@ -446,9 +453,15 @@ ngx_analytics_decode_error(ngx_analytics_decode_t *d, ngx_str_t *field,
 static ngx_analytics_event_t *
 ngx_analytics_decode_push(ngx_analytics_decode_t *d)
 {
-    ngx_uint_t              size;
-    ngx_analytics_run_t    *run;
-    ngx_analytics_event_t  *event;
+    ngx_uint_t            size;
+    ngx_analytics_run_t  *run;
+
+    /* of a body that is refused, events are only counted */
+
+    if (d->nerrors) {
+        d->n++;
+        return ngx_analytics_decode_clear(d, &d->scratch);
+    }
 
     run = d->last;
 
@@ -479,9 +492,16 @@ ngx_analytics_decode_push(ngx_analytics_decode_t *d)
         d->last = run;
     }
 
-    event = &run->events[run->n++];
     d->n++;
 
+    return ngx_analytics_decode_clear(d, &run->events[run->n++]);
+}
+
+
+static ngx_analytics_event_t *
+ngx_analytics_decode_clear(ngx_analytics_decode_t *d,
+    ngx_analytics_event_t *event)
+{
     ngx_str_null(&event->user);
     event->type = d->format->type;
     ngx_str_null(&event->properties);

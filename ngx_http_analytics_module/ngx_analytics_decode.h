@@ -61,6 +61,7 @@ typedef struct {
     ngx_analytics_error_t   *errors;
     ngx_uint_t               nerrors;  /* at most NGX_ANALYTICS_ERRORS_MAX */
     ngx_uint_t               failed;   /* alloc did, for errors */
+    ngx_analytics_event_t    scratch;  /* events behind the first error */
 } ngx_analytics_decode_t;
 
 

@@ -28,6 +28,7 @@
 
 #define NGX_ANALYTICS_USER_INLINE     56        /* bytes of the name */
 #define NGX_ANALYTICS_USER_TYPES      3
+#define NGX_ANALYTICS_USER_TYPES_MAX  128       /* then "other" */
 #define NGX_ANALYTICS_MORE_NAME       112
 #define NGX_ANALYTICS_MORE_TYPES      14
 
@@ -44,9 +45,6 @@
 #define ngx_analytics_entry_count(e)                                          \
     ((e) & (((uint64_t) 1 << NGX_ANALYTICS_ENTRY_BITS) - 1))
 
-/* a chunk is 64 buckets in a row: 64 minutes or 64 hours of one series */
-#define NGX_ANALYTICS_CHUNK_BITS      6
-#define NGX_ANALYTICS_CHUNK           (1 << NGX_ANALYTICS_CHUNK_BITS)
 #define NGX_ANALYTICS_CHUNK_FREE      UINT64_MAX
 
 /*

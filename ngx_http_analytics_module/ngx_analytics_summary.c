@@ -406,7 +406,17 @@ ngx_analytics_write_peaks(ngx_analytics_writer_t *w,
     ngx_analytics_write_literal(w, ",\"count\":");
     ngx_analytics_write_uint(w, s->hour_of_day[hour]);
 
-    ngx_analytics_write_literal(w, "},\"peak_activity_window\":{\"start\":");
+    ngx_analytics_write_literal(w, "},\"peak_activity_window\":");
+
+    if (s->peak_hour_count == 0) {
+
+        /* all events are older than the hours that are kept */
+
+        ngx_analytics_write_literal(w, "null");
+        return;
+    }
+
+    ngx_analytics_write_literal(w, "{\"start\":");
     ngx_analytics_write_time(w, s->peak_hour);
     ngx_analytics_write_literal(w, ",\"end\":");
     ngx_analytics_write_time(w, s->peak_hour + NGX_ANALYTICS_HOUR);

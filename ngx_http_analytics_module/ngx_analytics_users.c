@@ -18,6 +18,10 @@ static void ngx_analytics_user_set_name(ngx_analytics_zone_t *z,
     ngx_analytics_user_t *user, ngx_str_t *name);
 static void ngx_analytics_user_count(ngx_analytics_zone_t *z,
     ngx_analytics_user_t *user, ngx_uint_t type, int64_t time);
+static uint64_t *ngx_analytics_user_find_type(ngx_analytics_zone_t *z,
+    ngx_analytics_user_t *user, ngx_uint_t type);
+static void ngx_analytics_user_lossy(ngx_analytics_zone_t *z,
+    ngx_analytics_user_t *user);
 static void ngx_analytics_user_add_type(ngx_analytics_zone_t *z,
     ngx_analytics_user_t *user, ngx_uint_t type);
 static void ngx_analytics_users_remove(ngx_analytics_zone_t *z,
@@ -229,8 +233,7 @@ static void
 ngx_analytics_user_count(ngx_analytics_zone_t *z, ngx_analytics_user_t *user,
     ngx_uint_t type, int64_t time)
 {
-    uint64_t                    *entry;
-    ngx_analytics_user_types_t   ut;
+    uint64_t  *entry;
 
     ngx_analytics_add(z, &user->count, 1);
 
@@ -247,20 +250,51 @@ ngx_analytics_user_count(ngx_analytics_zone_t *z, ngx_analytics_user_t *user,
                            user->flags | NGX_ANALYTICS_USER_TOUCHED);
     }
 
+    entry = ngx_analytics_user_find_type(z, user, type);
+
+    if (entry == NULL && user->ntypes >= NGX_ANALYTICS_USER_TYPES_MAX) {
+
+        /* the search is linear, and who made up that many is a stranger */
+
+        ngx_analytics_user_lossy(z, user);
+
+        type = 0;
+        entry = ngx_analytics_user_find_type(z, user, type);
+    }
+
+    if (entry) {
+        ngx_analytics_add(z, entry, 1);
+
+    } else {
+        ngx_analytics_user_add_type(z, user, type);
+    }
+}
+
+
+static uint64_t *
+ngx_analytics_user_find_type(ngx_analytics_zone_t *z,
+    ngx_analytics_user_t *user, ngx_uint_t type)
+{
+    uint64_t                    *entry;
+    ngx_analytics_user_types_t   ut;
+
     ngx_analytics_user_types_init(user, &ut);
 
-    for ( ;; ) {
+    do {
         entry = ngx_analytics_user_types_next(z, &ut);
 
-        if (entry == NULL) {
-            ngx_analytics_user_add_type(z, user, type);
-            return;
-        }
+    } while (entry && ngx_analytics_entry_type(*entry) != type);
 
-        if (ngx_analytics_entry_type(*entry) == type) {
-            ngx_analytics_add(z, entry, 1);
-            return;
-        }
+    return entry;
+}
+
+
+static void
+ngx_analytics_user_lossy(ngx_analytics_zone_t *z, ngx_analytics_user_t *user)
+{
+    if (!(user->flags & NGX_ANALYTICS_USER_LOSSY)) {
+        ngx_analytics_put8(z, &user->flags,
+                           user->flags | NGX_ANALYTICS_USER_LOSSY);
     }
 }
 
@@ -288,8 +322,7 @@ ngx_analytics_user_add_type(ngx_analytics_zone_t *z,
         block = ngx_analytics_pool_alloc(z, &z->users);
 
         if (block == 0) {
-            ngx_analytics_put8(z, &user->flags,
-                               user->flags | NGX_ANALYTICS_USER_LOSSY);
+            ngx_analytics_user_lossy(z, user);
             return;
         }
 

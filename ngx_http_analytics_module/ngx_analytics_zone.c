@@ -193,7 +193,10 @@ void
 ngx_analytics_zone_program(ngx_analytics_zone_t *z,
     ngx_analytics_program_t *program)
 {
-    ngx_analytics_put64(z, &z->program.version, program->version);
+    if (z->program.totals == program->totals) {
+        return;
+    }
+
     ngx_analytics_put_time(z, &z->program.totals, program->totals);
     ngx_analytics_commit(z);
 }

@@ -37,6 +37,10 @@
 #define NGX_ANALYTICS_TYPES_MIN     1
 #define NGX_ANALYTICS_TYPES_MAX     10000
 
+/* cells lie side by side in chunks of so many */
+#define NGX_ANALYTICS_CHUNK_BITS    6
+#define NGX_ANALYTICS_CHUNK         (1 << NGX_ANALYTICS_CHUNK_BITS)
+
 /* time cells: of all events together, or of one type */
 #define NGX_ANALYTICS_SERIES_ALL    0
 #define ngx_analytics_series(type)  ((ngx_uint_t) (type) + 1)
@@ -61,7 +65,6 @@ typedef struct {
 
 /* How the zone folds; part of its state, so that all processes agree. */
 typedef struct {
-    uint64_t        version;
     int64_t         totals;            /* window of cells, usec; 0: all time */
 } ngx_analytics_program_t;
 
@@ -188,5 +191,15 @@ ngx_int_t ngx_analytics_zone_user(ngx_analytics_zone_t *z, ngx_str_t *name,
 void ngx_analytics_zone_cells(ngx_analytics_zone_t *z,
     ngx_analytics_level_e level, ngx_uint_t series, int64_t first,
     uint64_t *counts, ngx_uint_t n);
+
+/*
+ * Adds the buckets first to first + n - 1 of each series to sums[series], for
+ * the series below nseries.  The buckets are of one chunk: between them is no
+ * multiple of NGX_ANALYTICS_CHUNK.
+ */
+void ngx_analytics_zone_sums(ngx_analytics_zone_t *z,
+    ngx_analytics_level_e level, int64_t first, ngx_uint_t n, uint64_t *sums,
+    ngx_uint_t nseries);
+
 
 #endif /* _NGX_ANALYTICS_ZONE_H_INCLUDED_ */

@@ -26,8 +26,9 @@
 
 #define NGX_HTTP_UNPROCESSABLE_ENTITY  422
 
-/* a larger body is decoded and folded on a thread */
+/* larger bodies are worked on by a thread, and huge ones stand back there */
 #define NGX_HTTP_ANALYTICS_INLINE_MAX  (256 * 1024)
+#define NGX_HTTP_ANALYTICS_HUGE_MIN    (4 * 1024 * 1024)
 
 
 /* A zone of the configuration, and this process's view of its memory. */
@@ -43,6 +44,8 @@ typedef struct {
     ngx_shm_zone_t           *shm_zone;
     ngx_slab_pool_t          *shpool;
     ngx_analytics_zone_t     *sh;
+    ngx_uint_t                rolled_back;    /* to be logged, see unlock() */
+    ngx_uint_t                damaged;        /* was logged */
 
     ngx_queue_t               waiting;        /* posts to be folded, */
     ngx_uint_t                nwaiting;
@@ -79,6 +82,7 @@ typedef enum {
 
 
 typedef struct {
+    ngx_http_handler_pt           handler;    /* NULL: not ours */
     ngx_http_analytics_zone_t    *zone;
     ngx_http_analytics_format_t  *format;
     ngx_uint_t                    stats;      /* ngx_http_analytics_stats_e */
@@ -92,8 +96,9 @@ typedef struct {
  */
 typedef struct {
     ngx_chain_t              *in;             /* as nginx read it */
-    ngx_uint_t                gzip;           /* unsigned  gzip:1; */
     size_t                    max;            /* of the inflated size */
+    unsigned                  gzip:1;
+    unsigned                  copy:1;         /* of a file that others know */
 
     u_char                   *data;
     size_t                    len;
@@ -115,7 +120,8 @@ typedef struct ngx_http_analytics_post_s  ngx_http_analytics_post_t;
 struct ngx_http_analytics_post_s {
     ngx_http_request_t             *request;
     ngx_http_analytics_loc_conf_t  *conf;
-    ngx_pool_t                     *pool;
+    ngx_pool_t                     *pool;         /* for the work, */
+    ngx_pool_t                     *out;          /* and for the answer */
     ngx_http_analytics_body_t       body;
     ngx_analytics_decode_t          decode;
 
@@ -132,6 +138,7 @@ struct ngx_http_analytics_post_s {
     ngx_queue_t                     queue;
     unsigned                        done:1;       /* the answer is there */
     unsigned                        threaded:1;
+    unsigned                        huge:1;       /* takes long, even there */
 };
 
 
@@ -171,8 +178,7 @@ char *ngx_http_analytics_invalid(ngx_conf_t *cf, const char *what,
 ngx_int_t ngx_http_analytics_shm_init(ngx_shm_zone_t *shm_zone, void *data);
 
 /* Makes the zones fold as this configuration says; in each worker. */
-void ngx_http_analytics_shm_publish(ngx_http_analytics_main_conf_t *amcf,
-    ngx_log_t *log);
+void ngx_http_analytics_shm_publish(ngx_http_analytics_main_conf_t *amcf);
 
 /*
  * Take and release the zone's lock; also from a thread.  lock() returns
@@ -231,9 +237,11 @@ void *ngx_http_analytics_palloc(void *pool, size_t size);
 /*
  * Has post->run() done on a thread and then the post answered.  Only a few
  * are under way at once, so that large bodies take turns.
- * Returns NGX_OK or NGX_ERROR.
  */
-ngx_int_t ngx_http_analytics_task_post(ngx_http_analytics_post_t *post);
+void ngx_http_analytics_task_post(ngx_http_analytics_post_t *post);
+
+/* Once in each process. */
+void ngx_http_analytics_task_init(void);
 
 #endif
 
@@ -276,12 +284,16 @@ ngx_int_t ngx_http_analytics_copy_totals(ngx_http_analytics_zone_t *zone,
     ngx_analytics_totals_t *totals);
 
 /*
- * The types that were counted, sorted, in memory of the request's pool;
- * *exact is 0 if some of them are counted as "other".
+ * All types by their ids, in memory of the request's pool, and the totals of
+ * the same moment.
  */
 ngx_int_t ngx_http_analytics_copy_types(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone, ngx_analytics_count_t **types,
-    ngx_uint_t *n, ngx_uint_t *exact);
+    ngx_uint_t *n, ngx_analytics_totals_t *totals);
+
+/* Leaves those out whose count is 0.  Returns how many there are then. */
+ngx_uint_t ngx_http_analytics_counted(ngx_analytics_count_t *counts,
+    ngx_uint_t n);
 
 /* A list of {KEY: name, "count": N}. */
 void ngx_http_analytics_write_counts(ngx_analytics_writer_t *w,

@@ -85,7 +85,7 @@ ngx_http_analytics_body_gather(ngx_http_analytics_body_t *body,
         return NGX_OK;
     }
 
-    if (n > 1) {
+    if (n > 1 || (body->copy && !ngx_buf_in_memory(b))) {
         return ngx_http_analytics_body_copy(body, pool);
     }
 
@@ -100,8 +100,9 @@ ngx_http_analytics_body_gather(ngx_http_analytics_body_t *body,
 
 
 /*
- * The temporary file has no name and no other writer: it will not shrink
- * under the mapping.
+ * A temporary file has no name any more and no other writer: it will not
+ * shrink under the mapping.  One that client_body_in_file_only keeps could,
+ * and is copied.
  */
 
 static ngx_int_t

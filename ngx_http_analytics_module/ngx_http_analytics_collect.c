@@ -67,7 +67,7 @@ ngx_http_analytics_collect_answer(ngx_http_analytics_post_t *post)
     d = &post->decode;
 
     if (d->list) {
-        ngx_analytics_writer_init(&w, ngx_http_analytics_palloc, post->pool,
+        ngx_analytics_writer_init(&w, ngx_http_analytics_palloc, post->out,
                                   128);
 
         ngx_analytics_write_literal(&w, "{\"accepted\":");
@@ -85,7 +85,7 @@ ngx_http_analytics_collect_answer(ngx_http_analytics_post_t *post)
     } else {
         event = &d->first->events[0];
 
-        ngx_analytics_writer_init(&w, ngx_http_analytics_palloc, post->pool,
+        ngx_analytics_writer_init(&w, ngx_http_analytics_palloc, post->out,
                                   256 + post->body.len);
 
         ngx_analytics_event_write(&w, d->format, event, post->id,

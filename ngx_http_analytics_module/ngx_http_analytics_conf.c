@@ -61,8 +61,7 @@ ngx_http_analytics_zone_named(ngx_conf_t *cf, ngx_str_t *name)
     }
 
     if (name->len == 0) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid zone name \"%V\"", name);
+        (void) ngx_http_analytics_invalid(cf, "zone name", name);
         return NULL;
     }
 
@@ -103,6 +102,11 @@ ngx_http_analytics_format_named(ngx_conf_t *cf, ngx_str_t *name)
         {
             return formats[i];
         }
+    }
+
+    if (name->len == 0) {
+        (void) ngx_http_analytics_invalid(cf, "format name", name);
+        return NULL;
     }
 
     format = ngx_pcalloc(cf->pool, sizeof(ngx_http_analytics_format_t));

@@ -77,6 +77,10 @@ ngx_http_analytics_format_line(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
+    if (ngx_strcmp(value[0].data, "include") == 0) {
+        return ngx_conf_include(cf, cmd, conf);
+    }
+
     if (ngx_strcmp(value[0].data, "user") == 0) {
         rv = ngx_http_analytics_format_user(cf, format);
 
@@ -216,7 +220,8 @@ static char *
 ngx_http_analytics_format_field(ngx_conf_t *cf, ngx_str_t *field,
     ngx_uint_t last, ngx_uint_t constant)
 {
-    u_char     *p;
+    u_char     *p, *end;
+    uint32_t    c;
     ngx_str_t  *value;
 
     value = cf->args->elts;
@@ -244,14 +249,17 @@ ngx_http_analytics_format_field(ngx_conf_t *cf, ngx_str_t *field,
         return ngx_http_analytics_invalid(cf, "field", &value[1]);
     }
 
-    for (p = value[1].data; *p; p++) {
-        if (*p < 0x20 || *p == 0x7f) {
+    p = value[1].data;
+    end = p + value[1].len;
+
+    while (p < end) {
+        c = (*p < 0x80) ? *p++ : ngx_utf8_decode(&p, end - p);
+
+        /* control characters, or not UTF-8 at all */
+
+        if (c < 0x20 || (c >= 0x7f && c < 0xa0) || c > 0x10ffff) {
             return ngx_http_analytics_invalid(cf, "field", &value[1]);
         }
-    }
-
-    if (ngx_utf8_length(value[1].data, value[1].len) > value[1].len) {
-        return ngx_http_analytics_invalid(cf, "field", &value[1]);
     }
 
     *field = value[1];

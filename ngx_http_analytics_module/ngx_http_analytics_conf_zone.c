@@ -106,6 +106,10 @@ ngx_http_analytics_zone_line(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     value = cf->args->elts;
 
+    if (ngx_strcmp(value[0].data, "include") == 0) {
+        return ngx_conf_include(cf, cmd, conf);
+    }
+
     if (ngx_strcmp(value[0].data, "types") == 0) {
         return ngx_http_analytics_zone_types(cf, zone);
     }
@@ -192,7 +196,7 @@ ngx_http_analytics_zone_retain(ngx_conf_t *cf,
     /* less than the minutes' 48 hours would be of no use */
 
     if (sec == (time_t) NGX_ERROR || sec < 2 * 86400
-        || sec > 1000 * (time_t) 365 * 86400)
+        || (int64_t) sec > (int64_t) 1000 * 365 * 86400)
     {
         return ngx_http_analytics_invalid(cf, "time in", &value[1]);
     }

@@ -25,13 +25,13 @@ static char *ngx_http_analytics_summary(ngx_conf_t *cf, ngx_command_t *cmd,
 static char *ngx_http_analytics_health(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 static char *ngx_http_analytics_handler(ngx_conf_t *cf,
-    ngx_http_handler_pt handler);
-static ngx_int_t ngx_http_analytics_zone_parameter(ngx_conf_t *cf,
-    ngx_http_analytics_loc_conf_t *alcf);
-static ngx_int_t ngx_http_analytics_format_parameter(ngx_conf_t *cf,
+    ngx_http_analytics_loc_conf_t *alcf, ngx_http_handler_pt handler);
+static char *ngx_http_analytics_format_parameter(ngx_conf_t *cf,
     ngx_http_analytics_loc_conf_t *alcf);
 static void *ngx_http_analytics_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_analytics_create_loc_conf(ngx_conf_t *cf);
+static char *ngx_http_analytics_merge_loc_conf(ngx_conf_t *cf, void *parent,
+    void *child);
 static ngx_int_t ngx_http_analytics_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_analytics_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_analytics_init_process(ngx_cycle_t *cycle);
@@ -97,7 +97,7 @@ static ngx_http_module_t  ngx_http_analytics_module_ctx = {
     NULL,                                    /* merge server configuration */
 
     ngx_http_analytics_create_loc_conf,      /* create location configuration */
-    NULL                                     /* merge location configuration */
+    ngx_http_analytics_merge_loc_conf        /* merge location configuration */
 };
 
 
@@ -135,13 +135,15 @@ time_t  ngx_http_analytics_started;
 static char *
 ngx_http_analytics_collect(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    if (ngx_http_analytics_zone_parameter(cf, conf) != NGX_OK
-        || ngx_http_analytics_format_parameter(cf, conf) != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
+    char  *rv;
+
+    rv = ngx_http_analytics_handler(cf, conf,
+                                    ngx_http_analytics_collect_handler);
+    if (rv != NGX_CONF_OK) {
+        return rv;
     }
 
-    return ngx_http_analytics_handler(cf, ngx_http_analytics_collect_handler);
+    return ngx_http_analytics_format_parameter(cf, conf);
 }
 
 
@@ -150,11 +152,14 @@ ngx_http_analytics_stats(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     ngx_http_analytics_loc_conf_t *alcf = conf;
 
+    char             *rv;
     ngx_str_t        *value;
     ngx_conf_enum_t  *e;
 
-    if (ngx_http_analytics_zone_parameter(cf, alcf) != NGX_OK) {
-        return NGX_CONF_ERROR;
+    rv = ngx_http_analytics_handler(cf, alcf,
+                                    ngx_http_analytics_stats_handler);
+    if (rv != NGX_CONF_OK) {
+        return rv;
     }
 
     value = cf->args->elts;
@@ -165,42 +170,49 @@ ngx_http_analytics_stats(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
             && ngx_strcmp(e->name.data, value[2].data) == 0)
         {
             alcf->stats = e->value;
-            return ngx_http_analytics_handler(cf,
-                                             ngx_http_analytics_stats_handler);
+            return NGX_CONF_OK;
         }
     }
 
-    ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                       "unknown statistics \"%V\"", &value[2]);
-
-    return NGX_CONF_ERROR;
+    return ngx_http_analytics_invalid(cf, "statistics", &value[2]);
 }
 
 
 static char *
 ngx_http_analytics_summary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    if (ngx_http_analytics_zone_parameter(cf, conf) != NGX_OK
-        || ngx_http_analytics_format_parameter(cf, conf) != NGX_OK)
-    {
-        return NGX_CONF_ERROR;
+    char  *rv;
+
+    rv = ngx_http_analytics_handler(cf, conf,
+                                    ngx_http_analytics_summary_handler);
+    if (rv != NGX_CONF_OK) {
+        return rv;
     }
 
-    return ngx_http_analytics_handler(cf, ngx_http_analytics_summary_handler);
+    return ngx_http_analytics_format_parameter(cf, conf);
 }
 
 
 static char *
 ngx_http_analytics_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
-    return ngx_http_analytics_handler(cf, ngx_http_analytics_health_handler);
+    return ngx_http_analytics_handler(cf, conf,
+                                      ngx_http_analytics_health_handler);
 }
 
 
+/* Makes the location ours, with the zone that the first argument names. */
+
 static char *
-ngx_http_analytics_handler(ngx_conf_t *cf, ngx_http_handler_pt handler)
+ngx_http_analytics_handler(ngx_conf_t *cf,
+    ngx_http_analytics_loc_conf_t *alcf, ngx_http_handler_pt handler)
 {
+    ngx_str_t                 *value;
     ngx_http_core_loc_conf_t  *clcf;
+
+    if (alcf->handler == handler) {
+        return "is duplicate";
+    }
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
@@ -209,34 +221,23 @@ ngx_http_analytics_handler(ngx_conf_t *cf, ngx_http_handler_pt handler)
     }
 
     clcf->handler = handler;
+    alcf->handler = handler;
 
-    return NGX_CONF_OK;
-}
-
-
-static ngx_int_t
-ngx_http_analytics_zone_parameter(ngx_conf_t *cf,
-    ngx_http_analytics_loc_conf_t *alcf)
-{
-    ngx_str_t  *value;
+    if (cf->args->nelts == 1) {
+        return NGX_CONF_OK;
+    }
 
     value = cf->args->elts;
 
-    if (alcf->zone) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" directive is duplicate", &value[0]);
-        return NGX_ERROR;
-    }
-
     alcf->zone = ngx_http_analytics_zone_named(cf, &value[1]);
 
-    return alcf->zone ? NGX_OK : NGX_ERROR;
+    return alcf->zone ? NGX_CONF_OK : NGX_CONF_ERROR;
 }
 
 
 /* format=NAME, which must be there, and any_type */
 
-static ngx_int_t
+static char *
 ngx_http_analytics_format_parameter(ngx_conf_t *cf,
     ngx_http_analytics_loc_conf_t *alcf)
 {
@@ -255,7 +256,7 @@ ngx_http_analytics_format_parameter(ngx_conf_t *cf,
 
             alcf->format = ngx_http_analytics_format_named(cf, &name);
             if (alcf->format == NULL) {
-                return NGX_ERROR;
+                return NGX_CONF_ERROR;
             }
 
             continue;
@@ -268,17 +269,17 @@ ngx_http_analytics_format_parameter(ngx_conf_t *cf,
 
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "invalid parameter \"%V\"", &value[i]);
-        return NGX_ERROR;
+        return NGX_CONF_ERROR;
     }
 
     if (alcf->format == NULL) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"%V\" must have a \"format=\" parameter",
                            &value[0]);
-        return NGX_ERROR;
+        return NGX_CONF_ERROR;
     }
 
-    return NGX_OK;
+    return NGX_CONF_OK;
 }
 
 
@@ -316,6 +317,7 @@ ngx_http_analytics_create_loc_conf(ngx_conf_t *cf)
     /*
      * set by ngx_pcalloc():
      *
+     *     conf->handler = NULL;
      *     conf->zone = NULL;
      *     conf->format = NULL;
      *     conf->stats = 0;
@@ -323,6 +325,44 @@ ngx_http_analytics_create_loc_conf(ngx_conf_t *cf)
      */
 
     return ngx_pcalloc(cf->pool, sizeof(ngx_http_analytics_loc_conf_t));
+}
+
+
+static char *
+ngx_http_analytics_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
+{
+    ngx_http_analytics_loc_conf_t *prev = parent;
+    ngx_http_analytics_loc_conf_t *conf = child;
+
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
+
+    if (conf->handler) {
+
+        /* the likes of proxy_pass do not look who was there before */
+
+        if (clcf->handler != conf->handler) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "another content directive of location \"%V\" "
+                          "conflicts with that of analytics", &clcf->name);
+            return NGX_CONF_ERROR;
+        }
+
+        return NGX_CONF_OK;
+    }
+
+    /* "if" and "limit_except" blocks go on with their location's handler */
+
+    if (prev->handler && clcf->noname && clcf->handler == NULL) {
+        *conf = *prev;
+
+        if (clcf->lmt_excpt) {
+            clcf->handler = conf->handler;
+        }
+    }
+
+    return NGX_CONF_OK;
 }
 
 
@@ -393,7 +433,11 @@ ngx_http_analytics_init_process(ngx_cycle_t *cycle)
         ngx_http_analytics_ingest_init(zones[i]);
     }
 
-    ngx_http_analytics_shm_publish(amcf, cycle->log);
+#if (NGX_THREADS)
+    ngx_http_analytics_task_init();
+#endif
+
+    ngx_http_analytics_shm_publish(amcf);
 
     return NGX_OK;
 }

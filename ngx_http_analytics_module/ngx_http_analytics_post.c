@@ -34,8 +34,9 @@ static ngx_int_t ngx_http_analytics_post_start(
     ngx_http_analytics_post_t *post);
 static ngx_uint_t ngx_http_analytics_post_large(
     ngx_http_analytics_post_t *post);
-static ngx_int_t ngx_http_analytics_post_pool(
+static ngx_int_t ngx_http_analytics_post_pools(
     ngx_http_analytics_post_t *post);
+static void ngx_http_analytics_post_release(ngx_http_analytics_post_t *post);
 static void ngx_http_analytics_post_cleanup(void *data);
 static void ngx_http_analytics_post_write_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_analytics_post_answer(
@@ -79,6 +80,7 @@ ngx_http_analytics_post(ngx_http_request_t *r,
     post->conf = alcf;
     post->run = run;
     post->body.gzip = gzip;
+    post->body.copy = (clcf->client_body_in_file_only != 0);
     post->body.max = clcf->client_max_body_size
                      ? (size_t) clcf->client_max_body_size
                      : NGX_HTTP_ANALYTICS_INFLATED_MAX;
@@ -254,53 +256,69 @@ ngx_http_analytics_post_start(ngx_http_analytics_post_t *post)
 
     if (ngx_http_analytics_post_large(post)) {
 
-        if (ngx_http_analytics_post_pool(post) != NGX_OK) {
+        if (ngx_http_analytics_post_pools(post) != NGX_OK) {
             return NGX_ERROR;
         }
 
-        return ngx_http_analytics_task_post(post);
+        ngx_http_analytics_task_post(post);
+
+        return NGX_OK;
     }
 
 #endif
 
     post->pool = post->request->pool;
+    post->out = post->request->pool;
+
     post->run(post);
 
     return NGX_OK;
 }
 
 
-/* What is in a file or takes more than a moment is no work for this loop. */
+/*
+ * What is in a file or takes more than a moment is no work for this loop.
+ * What a compressed body will become is not known: at most a thousand times
+ * as much.
+ */
 
 static ngx_uint_t
 ngx_http_analytics_post_large(ngx_http_analytics_post_t *post)
 {
     off_t         len;
+    ngx_uint_t    file;
     ngx_chain_t  *cl;
 
-    if (post->body.gzip) {
-        return 1;
-    }
-
     len = 0;
+    file = 0;
 
     for (cl = post->body.in; cl; cl = cl->next) {
 
         if (!ngx_buf_in_memory(cl->buf) && ngx_buf_size(cl->buf)) {
-            return 1;
+            file = 1;
         }
 
         len += ngx_buf_size(cl->buf);
     }
 
-    return len > NGX_HTTP_ANALYTICS_INLINE_MAX;
+    if (post->body.gzip) {
+        post->huge = (len > NGX_HTTP_ANALYTICS_HUGE_MIN / 1024);
+        return 1;
+    }
+
+    post->huge = (len > NGX_HTTP_ANALYTICS_HUGE_MIN);
+
+    return file || len > NGX_HTTP_ANALYTICS_INLINE_MAX;
 }
 
 
-/* A request's pool must not be used by a thread. */
+/*
+ * A request's pool must not be used by a thread.  And the answer is what is
+ * left until a slow client has read it: so it has a pool of its own.
+ */
 
 static ngx_int_t
-ngx_http_analytics_post_pool(ngx_http_analytics_post_t *post)
+ngx_http_analytics_post_pools(ngx_http_analytics_post_t *post)
 {
     ngx_pool_cleanup_t  *cln;
 
@@ -309,15 +327,20 @@ ngx_http_analytics_post_pool(ngx_http_analytics_post_t *post)
         return NGX_ERROR;
     }
 
+    cln->handler = ngx_http_analytics_post_cleanup;
+    cln->data = post;
+
+    post->threaded = 1;
+
     post->pool = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, ngx_cycle->log);
     if (post->pool == NULL) {
         return NGX_ERROR;
     }
 
-    cln->handler = ngx_http_analytics_post_cleanup;
-    cln->data = post;
-
-    post->threaded = 1;
+    post->out = ngx_create_pool(NGX_DEFAULT_POOL_SIZE, ngx_cycle->log);
+    if (post->out == NULL) {
+        return NGX_ERROR;
+    }
 
     return NGX_OK;
 }
@@ -328,8 +351,25 @@ ngx_http_analytics_post_cleanup(void *data)
 {
     ngx_http_analytics_post_t *post = data;
 
+    ngx_http_analytics_post_release(post);
+
+    if (post->out) {
+        ngx_destroy_pool(post->out);
+    }
+}
+
+
+/* Frees what only the work needed. */
+
+static void
+ngx_http_analytics_post_release(ngx_http_analytics_post_t *post)
+{
     ngx_http_analytics_body_free(&post->body);
-    ngx_destroy_pool(post->pool);
+
+    if (post->threaded && post->pool) {
+        ngx_destroy_pool(post->pool);
+        post->pool = NULL;
+    }
 }
 
 
@@ -398,6 +438,7 @@ ngx_http_analytics_post_done(ngx_http_analytics_post_t *post)
 static void
 ngx_http_analytics_post_write_handler(ngx_http_request_t *r)
 {
+    ngx_int_t                   rc;
     ngx_http_analytics_post_t  *post;
 
     post = ngx_http_get_module_ctx(r, ngx_http_analytics_module);
@@ -408,7 +449,11 @@ ngx_http_analytics_post_write_handler(ngx_http_request_t *r)
 
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    ngx_http_finalize_request(r, ngx_http_analytics_post_answer(post));
+    rc = ngx_http_analytics_post_answer(post);
+
+    ngx_http_analytics_post_release(post);
+
+    ngx_http_finalize_request(r, rc);
 }
 
 

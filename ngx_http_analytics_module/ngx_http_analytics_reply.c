@@ -405,7 +405,10 @@ ngx_http_analytics_title(ngx_uint_t status)
     case NGX_HTTP_UNPROCESSABLE_ENTITY:
         return "Unprocessable Content";
 
-    default: /* NGX_HTTP_SERVICE_UNAVAILABLE */
+    case NGX_HTTP_SERVICE_UNAVAILABLE:
         return "Service Unavailable";
+
+    default:
+        return "Internal Server Error";
     }
 }

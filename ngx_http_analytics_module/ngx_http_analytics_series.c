@@ -46,9 +46,9 @@ static ngx_int_t ngx_http_analytics_copy_cells(
 static ngx_int_t ngx_http_analytics_copy_recent(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone, int64_t first, ngx_uint_t minutes,
     uint64_t *total, ngx_analytics_count_t **types, ngx_uint_t *n);
-static ngx_int_t ngx_http_analytics_sum_cells(
-    ngx_http_analytics_zone_t *zone, ngx_uint_t series, int64_t first,
-    uint64_t *cells, ngx_uint_t n, uint64_t *sum);
+static ngx_int_t ngx_http_analytics_sum_minutes(
+    ngx_http_analytics_zone_t *zone, int64_t first, ngx_uint_t n,
+    uint64_t *sums, ngx_uint_t nseries);
 
 
 static ngx_str_t  ngx_http_analytics_arg_days = ngx_string("days");
@@ -90,7 +90,6 @@ ngx_http_analytics_stats_over_time(ngx_http_request_t *r,
     }
 
     if (span.first * NGX_ANALYTICS_DAY < t.cells_from
-        && (t.older || !t.cells_exact)
         && ngx_http_analytics_inexact(r, "older hours are not kept")
            != NGX_OK)
     {
@@ -153,6 +152,12 @@ ngx_http_analytics_span(ngx_http_request_t *r,
     }
 
     days = span->last - span->first + 1;
+
+    if (span->first < 0) {
+        return ngx_http_analytics_span_wrong(span, span->field,
+                                             "there are no events before "
+                                             "1970");
+    }
 
     if (days < 1) {
         return ngx_http_analytics_span_wrong(span,
@@ -340,50 +345,35 @@ ngx_http_analytics_copy_recent(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone, int64_t first, ngx_uint_t minutes,
     uint64_t *total, ngx_analytics_count_t **types, ngx_uint_t *n)
 {
-    uint64_t                *cells, sum;
+    uint64_t                *sums;
     ngx_uint_t               i, j, ntypes;
     ngx_analytics_count_t   *counts;
+    ngx_analytics_totals_t   t;
 
-    if (ngx_http_analytics_lock(zone) != NGX_OK) {
+    sums = ngx_pcalloc(r->pool, ngx_analytics_series(zone->types + 1)
+                                * sizeof(uint64_t));
+    if (sums == NULL) {
         return NGX_ERROR;
     }
 
-    ntypes = ngx_analytics_zone_ntypes(zone->sh);
-
-    ngx_http_analytics_unlock(zone);
-
-    cells = ngx_palloc(r->pool, minutes * sizeof(uint64_t));
-    counts = ngx_palloc(r->pool, (ntypes + 1) * sizeof(ngx_analytics_count_t));
-
-    if (cells == NULL || counts == NULL) {
+    if (ngx_http_analytics_sum_minutes(zone, first, minutes, sums,
+                                       ngx_analytics_series(zone->types + 1))
+        != NGX_OK
+        || ngx_http_analytics_copy_types(r, zone, &counts, &ntypes, &t)
+           != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
     *total = 0;
 
     for (i = 0, j = 0; i < ntypes; i++) {
+        counts[i].count = sums[ngx_analytics_series(i)];
 
-        if (ngx_http_analytics_sum_cells(zone, ngx_analytics_series(i), first,
-                                         cells, minutes, &sum)
-            != NGX_OK)
-        {
-            return NGX_ERROR;
+        if (counts[i].count) {
+            *total += counts[i].count;
+            counts[j++] = counts[i];
         }
-
-        if (sum == 0) {
-            continue;
-        }
-
-        if (ngx_http_analytics_lock(zone) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        (void) ngx_analytics_zone_types(zone->sh, i, &counts[j], 1);
-
-        ngx_http_analytics_unlock(zone);
-
-        counts[j++].count = sum;
-        *total += sum;
     }
 
     *types = counts;
@@ -393,24 +383,29 @@ ngx_http_analytics_copy_recent(ngx_http_request_t *r,
 }
 
 
+/* Adds the minutes up, with a lock for each of the chunks in which they lie. */
+
 static ngx_int_t
-ngx_http_analytics_sum_cells(ngx_http_analytics_zone_t *zone,
-    ngx_uint_t series, int64_t first, uint64_t *cells, ngx_uint_t n,
-    uint64_t *sum)
+ngx_http_analytics_sum_minutes(ngx_http_analytics_zone_t *zone,
+    int64_t first, ngx_uint_t n, uint64_t *sums, ngx_uint_t nseries)
 {
-    ngx_uint_t  i;
+    ngx_uint_t  part;
 
-    if (ngx_http_analytics_copy_cells(zone, NGX_ANALYTICS_MINUTES, series,
-                                      first, cells, n)
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
+    for ( /* void */ ; n; n -= part) {
 
-    *sum = 0;
+        part = NGX_ANALYTICS_CHUNK - (first & (NGX_ANALYTICS_CHUNK - 1));
+        part = ngx_min(n, part);
 
-    for (i = 0; i < n; i++) {
-        *sum += cells[i];
+        if (ngx_http_analytics_lock(zone) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        ngx_analytics_zone_sums(zone->sh, NGX_ANALYTICS_MINUTES, first, part,
+                                sums, nseries);
+
+        ngx_http_analytics_unlock(zone);
+
+        first += part;
     }
 
     return NGX_OK;

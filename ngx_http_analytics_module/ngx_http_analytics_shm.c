@@ -104,6 +104,10 @@ ngx_http_analytics_shm_create(ngx_http_analytics_zone_t *zone, ngx_log_t *log)
         return NGX_ERROR;
     }
 
+#if (NGX_DEBUG_MALLOC)
+    ngx_memzero(mem, size);
+#endif
+
     zone->sh = ngx_analytics_zone_create(mem, size, &conf);
 
     if (zone->sh == NULL) {
@@ -164,8 +168,7 @@ ngx_http_analytics_shm_resized(ngx_shm_zone_t *shm_zone)
 
 
 void
-ngx_http_analytics_shm_publish(ngx_http_analytics_main_conf_t *amcf,
-    ngx_log_t *log)
+ngx_http_analytics_shm_publish(ngx_http_analytics_main_conf_t *amcf)
 {
     ngx_uint_t                   i;
     ngx_http_analytics_zone_t  **zones;
@@ -215,7 +218,18 @@ ngx_http_analytics_trylock(ngx_http_analytics_zone_t *zone)
 void
 ngx_http_analytics_unlock(ngx_http_analytics_zone_t *zone)
 {
+    ngx_uint_t  rolled_back;
+
+    rolled_back = zone->rolled_back;
+    zone->rolled_back = 0;
+
     ngx_shmtx_unlock(&zone->shpool->mutex);
+
+    if (rolled_back) {
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "analytics zone \"%V\": a fold that a killed process "
+                      "left unfinished was rolled back", &zone->name);
+    }
 }
 
 
@@ -224,25 +238,30 @@ ngx_http_analytics_unlock(ngx_http_analytics_zone_t *zone)
 static ngx_int_t
 ngx_http_analytics_locked(ngx_http_analytics_zone_t *zone)
 {
-    ngx_int_t  rc;
+    ngx_uint_t  logged;
 
-    rc = ngx_analytics_zone_recover(zone->sh);
+    switch (ngx_analytics_zone_recover(zone->sh)) {
 
-    if (rc == NGX_OK) {
+    case NGX_OK:
         return NGX_OK;
+
+    case NGX_AGAIN:
+        zone->rolled_back = 1;
+        return NGX_OK;
+
+    default: /* NGX_ERROR */
+        break;
     }
 
-    if (rc == NGX_AGAIN) {
-        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
-                      "analytics zone \"%V\": a fold that a killed process "
-                      "left unfinished was rolled back", &zone->name);
-        return NGX_OK;
-    }
+    logged = zone->damaged;
+    zone->damaged = 1;
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
 
-    ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
-                  "analytics zone \"%V\" is damaged", &zone->name);
+    if (!logged) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                      "analytics zone \"%V\" is damaged", &zone->name);
+    }
 
     return NGX_ERROR;
 }

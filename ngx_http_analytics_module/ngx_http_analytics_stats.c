@@ -18,6 +18,9 @@
 
 #define NGX_HTTP_ANALYTICS_LIMIT  10
 
+#define NGX_HTTP_ANALYTICS_USERS                                              \
+    "unique_users is an estimate; standard error " NGX_ANALYTICS_HLL_ERROR
+
 
 static ngx_int_t ngx_http_analytics_stats_total(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone);
@@ -29,6 +32,8 @@ static ngx_int_t ngx_http_analytics_stats_user(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone);
 static ngx_int_t ngx_http_analytics_uri_name(ngx_http_request_t *r,
     ngx_str_t *name);
+static ngx_int_t ngx_http_analytics_uri_rest(ngx_http_request_t *r,
+    ngx_str_t *rest);
 
 
 static ngx_str_t  ngx_http_analytics_arg_limit = ngx_string("limit");
@@ -89,8 +94,10 @@ ngx_http_analytics_stats_total(ngx_http_request_t *r,
     if ((!t.users_exact || !t.types_exact)
         && ngx_http_analytics_inexact(r, t.users_exact
                        ? "unique_event_types is a lower bound"
-                       : "unique_users is an estimate; standard error "
-                         NGX_ANALYTICS_HLL_ERROR)
+                       : t.types_exact
+                       ? NGX_HTTP_ANALYTICS_USERS
+                       : "unique_event_types is a lower bound, "
+                         NGX_HTTP_ANALYTICS_USERS)
            != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -114,18 +121,22 @@ static ngx_int_t
 ngx_http_analytics_stats_by_type(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone)
 {
-    ngx_uint_t               n, exact;
+    ngx_uint_t               n;
     ngx_analytics_count_t   *types;
+    ngx_analytics_totals_t   t;
     ngx_analytics_writer_t   w;
 
-    if (ngx_http_analytics_copy_types(r, zone, &types, &n, &exact)
-        != NGX_OK)
-    {
+    if (ngx_http_analytics_copy_types(r, zone, &types, &n, &t) != NGX_OK) {
         return ngx_http_analytics_damaged(r);
     }
 
-    if (!exact && ngx_http_analytics_inexact(r, NGX_HTTP_ANALYTICS_OTHER)
-                  != NGX_OK)
+    n = ngx_http_analytics_counted(types, n);
+
+    ngx_qsort(types, n, sizeof(ngx_analytics_count_t),
+              ngx_analytics_count_cmp);
+
+    if (!t.types_exact
+        && ngx_http_analytics_inexact(r, NGX_HTTP_ANALYTICS_OTHER) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -207,19 +218,21 @@ ngx_http_analytics_stats_user(ngx_http_request_t *r,
     ngx_analytics_writer_t       w;
     ngx_analytics_user_info_t    info;
 
-    if (ngx_http_analytics_uri_name(r, &name) != NGX_OK) {
+    rc = ngx_http_analytics_uri_name(r, &name);
+
+    if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ngx_http_analytics_lock(zone) != NGX_OK) {
-        return ngx_http_analytics_damaged(r);
+    if (rc == NGX_DECLINED) {
+        return ngx_http_analytics_problem(r, NGX_HTTP_NOT_FOUND,
+                                          "the path names no user", NULL,
+                                          NULL);
     }
 
-    n = ngx_analytics_zone_ntypes(zone->sh);
+    n = zone->types + 1;
 
-    ngx_http_analytics_unlock(zone);
-
-    types = ngx_palloc(r->pool, (n + 1) * sizeof(ngx_analytics_count_t));
+    types = ngx_palloc(r->pool, n * sizeof(ngx_analytics_count_t));
     if (types == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
@@ -228,7 +241,7 @@ ngx_http_analytics_stats_user(ngx_http_request_t *r,
         return ngx_http_analytics_damaged(r);
     }
 
-    rc = ngx_analytics_zone_user(zone->sh, &name, &info, types, n + 1);
+    rc = ngx_analytics_zone_user(zone->sh, &name, &info, types, n);
     ngx_analytics_zone_totals(zone->sh, &t);
 
     ngx_http_analytics_unlock(zone);
@@ -273,40 +286,89 @@ ngx_http_analytics_stats_user(ngx_http_request_t *r,
 
 
 /*
- * The last segment of the path as the client sent it: r->uri is no good, as
- * nginx has already merged slashes and resolved dots there.
+ * What follows the location's name in the path.
+ *
+ * In r->uri nginx has already resolved escapes, merged slashes and removed
+ * dots, so that those which belong to a name are gone.  So the name is taken
+ * as the client sent it, if it did so under the location's own name.  Where a
+ * regular expression or a rewrite chose the location, by r->uri, it is the
+ * last segment there.
  */
 
 static ngx_int_t
 ngx_http_analytics_uri_name(ngx_http_request_t *r, ngx_str_t *name)
 {
-    u_char  *p, *last, *src, *dst;
+    u_char     *dst, *src;
+    ngx_str_t   raw;
 
-    last = ngx_strlchr(r->unparsed_uri.data,
-                       r->unparsed_uri.data + r->unparsed_uri.len, '?');
-    if (last == NULL) {
-        last = r->unparsed_uri.data + r->unparsed_uri.len;
+    if (ngx_http_analytics_uri_rest(r, &raw) != NGX_OK) {
+
+        raw = r->uri;
+        src = raw.data + raw.len;
+
+        if (raw.len && src[-1] == '/') {
+            src--;
+        }
+
+        for (dst = src; dst > raw.data && dst[-1] != '/'; dst--) {
+            /* void */
+        }
+
+        name->data = dst;
+        name->len = src - dst;
+
+        return name->len ? NGX_OK : NGX_DECLINED;
     }
 
-    if (last > r->unparsed_uri.data && last[-1] == '/') {
-        last--;
+    if (raw.len && raw.data[raw.len - 1] == '/') {
+        raw.len--;
     }
 
-    for (p = last; p > r->unparsed_uri.data && p[-1] != '/'; p--) {
-        /* void */
-    }
-
-    dst = ngx_pnalloc(r->pool, last - p + 1);
+    dst = ngx_pnalloc(r->pool, raw.len + 1);
     if (dst == NULL) {
         return NGX_ERROR;
     }
 
     name->data = dst;
-    src = p;
+    src = raw.data;
 
-    ngx_unescape_uri(&dst, &src, last - p, 0);
+    ngx_unescape_uri(&dst, &src, raw.len, 0);
 
     name->len = dst - name->data;
+
+    return name->len ? NGX_OK : NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_analytics_uri_rest(ngx_http_request_t *r, ngx_str_t *rest)
+{
+    u_char                    *p, *last;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (r != r->main || r->internal || clcf->exact_match || clcf->noname
+#if (NGX_PCRE)
+        || clcf->regex
+#endif
+        || r->unparsed_uri.len < clcf->name.len
+        || ngx_memcmp(r->unparsed_uri.data, clcf->name.data, clcf->name.len)
+           != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    rest->data = r->unparsed_uri.data + clcf->name.len;
+    last = r->unparsed_uri.data + r->unparsed_uri.len;
+
+    for (p = rest->data; p < last; p++) {
+        if (*p == '?' || *p == '#') {
+            break;
+        }
+    }
+
+    rest->len = p - rest->data;
 
     return NGX_OK;
 }
@@ -331,22 +393,16 @@ ngx_http_analytics_copy_totals(ngx_http_analytics_zone_t *zone,
 ngx_int_t
 ngx_http_analytics_copy_types(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone, ngx_analytics_count_t **types,
-    ngx_uint_t *n, ngx_uint_t *exact)
+    ngx_uint_t *n, ngx_analytics_totals_t *totals)
 {
-    ngx_uint_t               i, j, size;
-    ngx_analytics_totals_t   t;
-    ngx_analytics_count_t   *counts;
+    ngx_uint_t  size;
 
-    if (ngx_http_analytics_lock(zone) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    /* and "other" */
 
-    size = ngx_analytics_zone_ntypes(zone->sh);
+    size = zone->types + 1;
 
-    ngx_http_analytics_unlock(zone);
-
-    counts = ngx_palloc(r->pool, (size + 1) * sizeof(ngx_analytics_count_t));
-    if (counts == NULL) {
+    *types = ngx_palloc(r->pool, size * sizeof(ngx_analytics_count_t));
+    if (*types == NULL) {
         return NGX_ERROR;
     }
 
@@ -354,31 +410,27 @@ ngx_http_analytics_copy_types(ngx_http_request_t *r,
         return NGX_ERROR;
     }
 
-    ngx_analytics_zone_totals(zone->sh, &t);
-    size = ngx_analytics_zone_types(zone->sh, 0, counts, size);
+    ngx_analytics_zone_totals(zone->sh, totals);
+    *n = ngx_analytics_zone_types(zone->sh, 0, *types, size);
 
     ngx_http_analytics_unlock(zone);
 
-    /* "other" need not have been counted */
+    return NGX_OK;
+}
 
-    for (i = 0, j = 0; i < size; i++) {
+
+ngx_uint_t
+ngx_http_analytics_counted(ngx_analytics_count_t *counts, ngx_uint_t n)
+{
+    ngx_uint_t  i, j;
+
+    for (i = 0, j = 0; i < n; i++) {
         if (counts[i].count) {
-            if (i != j) {
-                counts[j] = counts[i];
-            }
-
-            j++;
+            counts[j++] = counts[i];
         }
     }
 
-    ngx_qsort(counts, j, sizeof(ngx_analytics_count_t),
-              ngx_analytics_count_cmp);
-
-    *types = counts;
-    *n = j;
-    *exact = t.types_exact;
-
-    return NGX_OK;
+    return j;
 }
 
 

@@ -94,7 +94,7 @@ ngx_http_analytics_summary_list(ngx_http_analytics_post_t *post,
         return NGX_ERROR;
     }
 
-    ngx_analytics_writer_init(w, ngx_http_analytics_palloc, post->pool, 4096);
+    ngx_analytics_writer_init(w, ngx_http_analytics_palloc, post->out, 4096);
 
     ngx_analytics_summary_write(w, &summary);
 
@@ -107,7 +107,7 @@ ngx_http_analytics_summary_get(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone)
 {
     u_char                   *names;
-    ngx_uint_t                n, ntypes, exact;
+    ngx_uint_t                n, ntypes;
     ngx_analytics_count_t    *users, *types;
     ngx_analytics_totals_t    t;
     ngx_analytics_writer_t    w;
@@ -117,29 +117,33 @@ ngx_http_analytics_summary_get(ngx_http_request_t *r,
                                 * sizeof(ngx_analytics_count_t));
     names = ngx_pnalloc(r->pool, NGX_HTTP_ANALYTICS_NAMES
                                  * NGX_ANALYTICS_NAME_MAX);
+    types = ngx_palloc(r->pool, (zone->types + 1)
+                                * sizeof(ngx_analytics_count_t));
 
-    if (users == NULL || names == NULL) {
+    if (users == NULL || names == NULL || types == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ngx_http_analytics_copy_types(r, zone, &types, &ntypes, &exact)
-        != NGX_OK
-        || ngx_http_analytics_lock(zone) != NGX_OK)
-    {
+    /* of one moment, all of it */
+
+    if (ngx_http_analytics_lock(zone) != NGX_OK) {
         return ngx_http_analytics_damaged(r);
     }
 
     ngx_analytics_zone_totals(zone->sh, &t);
+    ntypes = ngx_analytics_zone_types(zone->sh, 0, types, zone->types + 1);
     n = ngx_analytics_zone_top(zone->sh, users, NGX_HTTP_ANALYTICS_NAMES,
                                names);
 
     ngx_http_analytics_unlock(zone);
 
-    if ((!t.users_exact || !exact || !t.cells_exact || t.older)
+    ntypes = ngx_http_analytics_counted(types, ntypes);
+
+    if ((!t.users_exact || !t.types_exact || !t.cells_exact || t.older)
         && ngx_http_analytics_inexact(r, !t.users_exact
                        ? "users are estimated; standard error "
                          NGX_ANALYTICS_HLL_ERROR
-                       : !exact
+                       : !t.types_exact
                        ? NGX_HTTP_ANALYTICS_OTHER
                        : "the busiest hour is that of the hours kept")
            != NGX_OK)

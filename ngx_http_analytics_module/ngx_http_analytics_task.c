@@ -4,7 +4,9 @@
  *
  * nginx's pool has 32 threads: left alone, as many large bodies would take
  * the processors from the event loops, and memory for all of them at once.
- * So a process has only a few under way, and the others wait in line.
+ * So a process has only a few under way, and the others wait in line: the
+ * huge ones in a line of their own, as they would keep the others waiting for
+ * long.
  *
  * Copyright (C) The nginx analytics authors
  */
@@ -19,7 +21,8 @@
 #if (NGX_THREADS)
 
 
-#define NGX_HTTP_ANALYTICS_TASKS  2
+#define NGX_HTTP_ANALYTICS_TASKS  3
+#define NGX_HTTP_ANALYTICS_HUGE   2        /* of them */
 
 /* how often the timer that keeps a process alive is set anew */
 #define NGX_HTTP_ANALYTICS_HOLD   60000
@@ -35,30 +38,33 @@ static void ngx_http_analytics_task_hold_handler(ngx_event_t *ev);
 
 
 static ngx_uint_t   ngx_http_analytics_tasks;       /* under way */
-static ngx_queue_t  ngx_http_analytics_tasks_waiting;
+static ngx_uint_t   ngx_http_analytics_tasks_huge;  /* of them */
+static ngx_queue_t  ngx_http_analytics_lines[2];    /* waiting; 1: huge ones */
 
 /*
  * A process that is told to quit does so when no timer is left but those
  * that may be cancelled.  A request that waits for a thread has none: this
  * one is set while there are any.
  */
-static ngx_event_t  ngx_http_analytics_tasks_hold;
+static ngx_event_t        ngx_http_analytics_tasks_hold;
+static ngx_connection_t   ngx_http_analytics_tasks_connection;
 
 
-ngx_int_t
+void
+ngx_http_analytics_task_init(void)
+{
+    ngx_queue_init(&ngx_http_analytics_lines[0]);
+    ngx_queue_init(&ngx_http_analytics_lines[1]);
+}
+
+
+void
 ngx_http_analytics_task_post(ngx_http_analytics_post_t *post)
 {
-    if (ngx_http_analytics_tasks_waiting.next == NULL) {
-        ngx_queue_init(&ngx_http_analytics_tasks_waiting);
-    }
+    ngx_queue_insert_tail(&ngx_http_analytics_lines[post->huge],
+                          &post->queue);
 
-    if (ngx_http_analytics_tasks < NGX_HTTP_ANALYTICS_TASKS) {
-        return ngx_http_analytics_task_start(post);
-    }
-
-    ngx_queue_insert_tail(&ngx_http_analytics_tasks_waiting, &post->queue);
-
-    return NGX_OK;
+    ngx_http_analytics_task_next();
 }
 
 
@@ -90,6 +96,8 @@ ngx_http_analytics_task_start(ngx_http_analytics_post_t *post)
     }
 
     ngx_http_analytics_tasks++;
+    ngx_http_analytics_tasks_huge += post->huge;
+
     ngx_http_analytics_task_hold();
 
     return NGX_OK;
@@ -108,9 +116,12 @@ ngx_http_analytics_task_run(void *data, ngx_log_t *log)
 static void
 ngx_http_analytics_task_done(ngx_event_t *ev)
 {
-    ngx_http_analytics_tasks--;
+    ngx_http_analytics_post_t *post = ev->data;
 
-    ngx_http_analytics_post_done(ev->data);
+    ngx_http_analytics_tasks--;
+    ngx_http_analytics_tasks_huge -= post->huge;
+
+    ngx_http_analytics_post_done(post);
 
     ngx_http_analytics_task_next();
 
@@ -133,6 +144,11 @@ ngx_http_analytics_task_hold(void)
         return;
     }
 
+    /* a timer's event is expected to have a connection, to be logged */
+
+    ngx_http_analytics_tasks_connection.fd = (ngx_socket_t) -1;
+
+    ev->data = &ngx_http_analytics_tasks_connection;
     ev->handler = ngx_http_analytics_task_hold_handler;
     ev->log = ngx_cycle->log;
 
@@ -152,19 +168,32 @@ ngx_http_analytics_task_hold_handler(ngx_event_t *ev)
 static void
 ngx_http_analytics_task_next(void)
 {
-    ngx_queue_t                *q;
+    ngx_queue_t                *line, *q;
     ngx_http_analytics_post_t  *post;
 
-    while (!ngx_queue_empty(&ngx_http_analytics_tasks_waiting)
-           && ngx_http_analytics_tasks < NGX_HTTP_ANALYTICS_TASKS)
-    {
-        q = ngx_queue_head(&ngx_http_analytics_tasks_waiting);
+    while (ngx_http_analytics_tasks < NGX_HTTP_ANALYTICS_TASKS) {
+
+        line = &ngx_http_analytics_lines[0];
+
+        if (ngx_queue_empty(line)) {
+            line = &ngx_http_analytics_lines[1];
+
+            if (ngx_queue_empty(line)
+                || ngx_http_analytics_tasks_huge == NGX_HTTP_ANALYTICS_HUGE)
+            {
+                return;
+            }
+        }
+
+        q = ngx_queue_head(line);
         ngx_queue_remove(q);
 
         post = ngx_queue_data(q, ngx_http_analytics_post_t, queue);
 
         if (ngx_http_analytics_task_start(post) != NGX_OK) {
-            post->status = NGX_HTTP_INTERNAL_SERVER_ERROR;
+            post->status = NGX_HTTP_SERVICE_UNAVAILABLE;
+            post->detail = "no thread can be had";
+
             ngx_http_analytics_post_done(post);
         }
     }

@@ -65,7 +65,7 @@ subtest 'large lists at the same time' => sub {
 };
 
 
-subtest 'more requests at once than share a lock' => sub {
+subtest 'many connections' => sub {
     my $had  = $nginx->json('/stats/total')->{total_events};
     my $sent = 0;
     my (%status, %ids);
@@ -97,4 +97,36 @@ subtest 'more requests at once than share a lock' => sub {
 
 
 $nginx->stop;
+
+
+subtest 'more requests in one turn than share a lock' => sub {
+    my $nginx = Analytics::Test->new(workers => 1)->start;
+
+    my ($worker) = $nginx->workers;
+    my @clients  = map { $nginx->connect } 1 .. 100;
+
+    is $_->request(GET => '/health')->{status}, 200, 'connected'
+        for @clients;
+
+    # what comes while the worker sleeps, it finds all at once
+
+    kill 'STOP', $worker;
+
+    $_->send_raw(Analytics::Client::format_request('POST', '/events/',
+        type => 'application/json', body => '[' . join(',',
+            ('{"user_id":"u","event_type":"t"}') x 3) . ']')) for @clients;
+
+    kill 'CONT', $worker;
+
+    my @first = sort { $a <=> $b }
+        map { $_->response('POST')->json->{first_id} } @clients;
+
+    is_json \@first, [ map { $_ * 3 + 1 } 0 .. 99 ],
+        'each is answered, by numbers of its own';
+    is $nginx->json('/stats/total')->{total_events}, 300, 'and counted';
+
+    $nginx->stop;
+};
+
+
 done_testing;

@@ -62,7 +62,10 @@ sub main {
     my $module = $ENV{ANALYTICS_MODULE}
         || "$ROOT/build/modules/ngx_http_analytics_module.so";
 
-    die "there is no module at $module: run \"make\" first\n" unless -f $module;
+    die "there is no module at $module: run \"make\" first\n"
+        unless -f $module;
+
+    needed();
 
     my @cpus = cpus();
 
@@ -85,6 +88,24 @@ sub main {
     print $option{markdown} ? markdown(@table) : text(@table);
 
     return 0;
+}
+
+
+# What Debian has of what we use.
+
+sub needed {
+    my %package = (
+        '/usr/bin/wrk' => 'wrk',
+        '/usr/bin/taskset' => 'util-linux',
+        '/usr/share/nginx/src/conf_flags' => 'nginx-dev',
+        '/usr/lib/nginx/modules/ngx_http_lua_module.so' =>
+            'libnginx-mod-http-lua',
+        '/usr/share/doc/lua-cjson' => 'lua-cjson',
+    );
+
+    my @lack = map { $package{$_} } grep { !-e } sort keys %package;
+
+    die "bench: install @lack first\n" if @lack;
 }
 
 

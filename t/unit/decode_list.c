@@ -283,6 +283,91 @@ check_slices(void)
 }
 
 
+/* Behind an error events are only counted: they take no memory. */
+static void
+check_memory_refused(void)
+{
+    u_char      *p;
+    size_t       calls;
+    decoded_t    r;
+    ngx_uint_t   i;
+
+    decode_text(&r, &formats[FORMAT_EVENT], "[{},{}]");
+    calls = r.memory.calls;
+    decoded_free(&r);
+
+    p = ngx_cpymem(text, "[{}", 3);
+
+    for (i = 0; i < 1000; i++) {
+        p = ngx_cpymem(p, "," EVENT, sizeof("," EVENT) - 1);
+    }
+
+    p = ngx_cpymem(p, ",5]", 3);
+
+    is_i64(decode(&r, &formats[FORMAT_EVENT], 0, text, p - text), NGX_ABORT,
+           "a long list, the first and the last of it wrong");
+    is_u64(r.memory.calls, calls, "... takes no more memory than a short one");
+
+    if (is_u64(r.d.nerrors, 3, "... both are told")) {
+        is_u64(r.d.errors[2].index, 1001, "... the last one by its index");
+    }
+
+    decoded_free(&r);
+}
+
+
+/* Properties of size bytes, in a member of their own or as all the rest. */
+static void
+check_size(ngx_uint_t kind, size_t size, ngx_int_t rc)
+{
+    u_char     *p, *large;
+    size_t      n;
+    decoded_t   r;
+
+    large = malloc(size + 256);
+
+    if (large == NULL) {
+        abort();
+    }
+
+    p = large;
+    p += sprintf((char *) p, kind == FORMAT_EVENT
+                 ? "{\"user_id\":\"u\",\"event_type\":\"t\",\"metadata\":{"
+                 : "{\"u\":\"u\",\"t\":\"t\",");
+
+    n = size - 2 - strlen("\"a\":\"\"");
+
+    p += sprintf((char *) p, "\"a\":\"");
+    memset(p, 'x', n);
+    p += n;
+    p += sprintf((char *) p, kind == FORMAT_EVENT ? "\"}}" : "\"}");
+
+    is_i64(decode(&r, &formats[kind], 0, large, p - large), rc,
+           "format %s: properties of %u bytes", formats[kind].name.data,
+           (unsigned) size);
+
+    if (r.rc == NGX_OK) {
+        is_u64(decoded_event(&r, 0)->properties.len, size, "... are kept");
+
+    } else if (r.rc == NGX_ABORT) {
+        is_u64(r.d.nerrors, 1, "... are refused");
+    }
+
+    decoded_free(&r);
+    free(large);
+}
+
+
+static void
+check_sizes(void)
+{
+    check_size(FORMAT_EVENT, 1048576, NGX_OK);
+    check_size(FORMAT_EVENT, 1048577, NGX_ABORT);
+    check_size(FORMAT_MS, 1048576, NGX_OK);
+    check_size(FORMAT_MS, 1048577, NGX_ABORT);
+}
+
+
 int
 main(void)
 {
@@ -292,6 +377,8 @@ main(void)
     check_errors();
     check_runs();
     check_memory();
+    check_memory_refused();
+    check_sizes();
     check_slices();
 
     return done_testing();

@@ -161,6 +161,42 @@ check_other_names(void)
 }
 
 
+/* Names too long for any member are kept as they are, and read no further. */
+static void
+check_long_names(void)
+{
+    size_t                   i, len;
+    decoded_t                r;
+    static const size_t      lengths[] = { 1525, 1530, 1531, 1532, 3000,
+                                           5000 };
+
+    for (i = 0; i < count(lengths); i++) {
+        len = lengths[i] - 6;
+        memset(name, 'n', len);
+        name[len] = '\0';
+
+        len = sprintf(body, "{\"u\":\"u\",\"t\":\"t\",\"%.*s\\u0075\":1}",
+                      (int) len, name);
+
+        if (is_i64(decode_text(&r, &formats[FORMAT_MS], body), NGX_OK,
+                   "a name of %u bytes, escaped", (unsigned) lengths[i]))
+        {
+            is_u64(decoded_event(&r, 0)->properties.len, lengths[i] + 6,
+                   "... is kept");
+            ok(memcmp(decoded_event(&r, 0)->properties.data + 1,
+                      r.body + len - lengths[i] - 5, lengths[i] + 5) == 0,
+               "... as it was sent");
+        }
+
+        decoded_free(&r);
+
+        is_i64(decode_text(&r, &formats[FORMAT_BARE], body), NGX_OK,
+               "... or passed over");
+        decoded_free(&r);
+    }
+}
+
+
 static void
 check_duplicates(void)
 {
@@ -417,6 +453,7 @@ main(void)
 
     check_names();
     check_other_names();
+    check_long_names();
     check_duplicates();
     check_duplicates_more();
     check_types();

@@ -194,6 +194,18 @@ check_zone(void)
     is_str(w.start, (size_t) (w.pos - w.start), expected,
            "the summary of a zone");
 
+    /* a window is one that is known */
+
+    s.peak_hour_count = 0;
+
+    ngx_analytics_writer_init(&w, memory_alloc, &m, 1);
+    ngx_analytics_summary_write(&w, &s);
+    ngx_analytics_write_raw(&w, "", 1);
+
+    ok(strstr((char *) w.start, ",\"peak_activity_hour\":{\"value\":23,"
+              "\"count\":5},\"peak_activity_window\":null}") != NULL,
+       "... which knows no busiest hour");
+
     memory_free(&m);
 }
 

@@ -129,6 +129,28 @@ check_lists(ngx_analytics_zone_t *z, model_t *m)
 }
 
 
+/*
+ * A user of more types than are told apart: "other" holds the rest, so that
+ * the counts still add up, and the answer is not exact.
+ */
+
+static int
+same_user_of_many(ngx_analytics_count_t *list,
+    ngx_analytics_user_info_t *info, model_name_t *user)
+{
+    size_t    i;
+    uint64_t  sum;
+
+    for (i = 0, sum = 0; i < info->ntypes; i++) {
+        sum += list[i].count;
+    }
+
+    return !info->exact
+           && sum == user->count
+           && info->ntypes == NGX_ANALYTICS_USER_TYPES_MAX + 1;
+}
+
+
 static int
 same_user(ngx_analytics_zone_t *z, model_t *m, model_name_t *user,
     ngx_analytics_count_t *list)
@@ -144,10 +166,16 @@ same_user(ngx_analytics_zone_t *z, model_t *m, model_name_t *user,
     if (ngx_analytics_zone_user(z, &name, &info, list, 2001) != NGX_OK
         || info.count != user->count
         || info.first != user->first
-        || info.last != user->last
-        || info.ntypes != user->ntypes
-        || !info.exact)
+        || info.last != user->last)
     {
+        return 0;
+    }
+
+    if (user->ntypes > NGX_ANALYTICS_USER_TYPES_MAX) {
+        return same_user_of_many(list, &info, user);
+    }
+
+    if (info.ntypes != user->ntypes || !info.exact) {
         return 0;
     }
 
@@ -422,7 +450,6 @@ run_window(void)
 
     z = zone_new(16 << 20, 10);
 
-    program.version = 1;
     program.totals = 10 * ZONE_DAY;
     ngx_analytics_zone_program(z, &program);
 

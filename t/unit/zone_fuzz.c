@@ -127,7 +127,6 @@ test_fuzz(uint64_t seed)
     ntypes = 1 + zone_random(FUZZ_TYPES);
 
     if (zone_random(3) == 0) {
-        program.version = 1;
         program.totals = (int64_t) zone_random(40) * ZONE_DAY;
         ngx_analytics_zone_program(z, &program);
     }

@@ -287,8 +287,11 @@ zone_check_user(ngx_analytics_zone_t *z, uint32_t block, uint32_t bucket,
     ZONE_REQUIRE(last == 0
                  || ngx_analytics_more(z, user->types_more)->tail == last);
 
+    /* types beyond the maximum count as "other", those without room nowhere */
+
     if (user->flags & NGX_ANALYTICS_USER_LOSSY) {
-        ZONE_REQUIRE(sum < user->count);
+        ZONE_REQUIRE(sum <= user->count);
+        ZONE_REQUIRE(user->ntypes <= NGX_ANALYTICS_USER_TYPES_MAX + 1);
     } else {
         ZONE_REQUIRE(sum == user->count);
     }

@@ -212,7 +212,7 @@ CONF
 
     $conf = "daemon off;\npid %DIR%/nginx.pid;\n"
         . "error_log %DIR%/error.log info;\n" . $conf;
-    $conf =~ s/^http \{\n/http {\n${temp}    access_log off;\n/m;
+    $conf =~ s/^( *http \{\n)/$1${temp}    access_log off;\n/m;
     $conf =~ s/^load_module.*\n//m if $self->{binary};
     $conf =~ s/%(PORT|DIR|MODULE)%/
         $1 eq 'PORT' ? $self->{port} : $1 eq 'DIR' ? $self->dir

@@ -10,7 +10,7 @@ use strict;
 use warnings;
 
 use Exporter qw(import);
-use Fcntl qw(SEEK_SET);
+use Fcntl qw(SEEK_SET SEEK_CUR);
 use IO::Socket::INET;
 use Socket qw(SOL_SOCKET SO_SNDBUF IPPROTO_TCP TCP_NODELAY);
 use Time::HiRes qw(time);
@@ -20,8 +20,6 @@ use Bench::Process;
 our @EXPORT = qw(feed feed_start feed_stop);
 
 use constant READ => 65536;
-
-my $SENDFILE = eval { no warnings; require 'sys/syscall.ph'; SYS_sendfile() };
 
 
 # Options: port, file (see Bench::Events), connections; count, of requests,
@@ -86,14 +84,17 @@ sub send_some {
     while ($c->{left}) {
         my $n;
 
-        if ($SENDFILE) {
-            $n = syscall $SENDFILE, $c->{fd}, fileno $c->{file}, 0, $c->{left};
+        if (my $sendfile = $Bench::Process::SENDFILE) {
+            $n = syscall $sendfile, $c->{fd}, fileno $c->{file}, 0, $c->{left};
             undef $n if $n == -1;
 
         } else {
-            my $got = sysread $c->{file}, my $part, READ;
+            my $want = $c->{left} < READ ? $c->{left} : READ;
+            my $part;
+            my $got = sysread $c->{file}, $part, $want;
+
             $n = syswrite $c->{socket}, $part;
-            sysseek $c->{file}, ($n // 0) - $got, 1;
+            sysseek $c->{file}, ($n // 0) - $got, SEEK_CUR;
         }
 
         if (!defined $n) {

@@ -119,7 +119,9 @@ CONF
 sub affinity {
     my ($self) = @_;
 
-    return '' if $self->{workers} == 1 || $self->{workers} != @{ $self->{cpus} };
+    my $n = $self->{workers};
+
+    return '' if $n == 1 || $n != @{ $self->{cpus} };
 
     return 'worker_cpu_affinity '
         . join(' ', map { '1' . '0' x $_ } @{ $self->{cpus} }) . ';';

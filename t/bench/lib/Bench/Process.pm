@@ -25,6 +25,15 @@ my $TICKS = sysconf(_SC_CLK_TCK) || 100;
 # Servers and load go before what else the machine does, if we may say so.
 our $NICE = -10;
 
+# Numbers of system calls that Perl has no function for; undef if unknown.
+our ($PRCTL, $SENDFILE) = eval {
+    no warnings;
+    require 'sys/syscall.ph';
+    (SYS_prctl(), SYS_sendfile());
+};
+
+use constant { PR_SET_PDEATHSIG => 1, SIGTERM => 15 };
+
 my (%RUNNING, $DIR);
 
 $SIG{INT} = $SIG{TERM} = $SIG{HUP} = sub { exit 130 };
@@ -39,7 +48,8 @@ sub say_progress {
 # The processors that we may use.
 
 sub cpus {
-    my ($list) = read_file('/proc/self/status') =~ /^Cpus_allowed_list:\s*(\S+)/m;
+    my ($list) = read_file('/proc/self/status')
+        =~ /^Cpus_allowed_list:\s*(\S+)/m;
 
     return map { /(\d+)-(\d+)/ ? ($1 .. $2) : $_ } split /,/, $list // '0';
 }
@@ -49,7 +59,7 @@ sub cpus {
 
 sub work_dir {
     if (!$DIR) {
-        $DIR = File::Temp->newdir('analytics-bench-XXXXXXXX', TMPDIR => 1);
+        $DIR = File::Temp->newdir('bench-analytics-XXXXXXXX', TMPDIR => 1);
 
         # nginx's workers are someone else when it is started by root
         chmod 0755, $DIR;
@@ -92,6 +102,9 @@ sub start_process {
     }
 
     $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP PIPE);
+
+    # should we be killed ourselves
+    syscall $PRCTL, PR_SET_PDEATHSIG, SIGTERM if $PRCTL;
 
     @ENV{ keys %{ $arg{env} } } = values %{ $arg{env} } if $arg{env};
 

@@ -25,7 +25,9 @@ sub mark {
     my $sign = $row->{less} ? -1 : 1;
     my ($value, $floor, $aim) = map { $sign * $_ } @$row{qw(value floor aim)};
 
-    return $value >= $aim ? 'aim reached' : $value >= $floor ? 'pass' : 'MISSED';
+    return 'aim reached' if $value >= $aim;
+
+    return $value >= $floor ? 'pass' : 'MISSED';
 }
 
 

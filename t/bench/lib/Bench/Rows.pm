@@ -63,14 +63,17 @@ sub ours {
 
     for my $zone (sort keys %$zones) {
         $http .= "    analytics_zone $zone $zones->{$zone} {}\n";
-        $server .= "        location = /$zone/events/ { analytics_collect $zone format=event; }\n"
-            . "        location = /$zone/total { analytics_stats $zone total; }\n"
-            . "        location = /$zone/by-type { analytics_stats $zone by_type; }\n";
+
+        $server .= <<"CONF";
+        location = /$zone/events/ { analytics_collect $zone format=event; }
+        location = /$zone/total   { analytics_stats $zone total; }
+        location = /$zone/by-type { analytics_stats $zone by_type; }
+CONF
     }
 
     return Bench::Nginx->start(
         modules => [$self->{module}], cpus => [$self->{server}],
-        http => $http, server => $server . ($arg{locations} // ''), %arg
+        http => $http, server => $server, %arg
     );
 }
 
@@ -82,9 +85,9 @@ sub slice {
         my ($round) = @_;
 
         return wrk(
-            nginx => $nginx, path => $path, script => $script, wrk => $self->{wrk},
-            seconds => $round ? $self->{seconds} : 1, cpus => [$self->{load}],
-            seed => $round, %arg
+            nginx => $nginx, path => $path, script => $script,
+            wrk => $self->{wrk}, cpus => [$self->{load}], seed => $round,
+            seconds => $round ? $self->{seconds} : 1, %arg
         );
     };
 }
@@ -145,13 +148,13 @@ sub check_load {
 
         if (defined $others && $others > Bench::Slices::OTHER) {
             $said = '; disturbed by other processes';
-            say_progress(sprintf 'warning: %s, %s: other processes took %.0f %% '
-                . 'of a processor', $what, $name, 100 * $others);
+            say_progress(sprintf 'warning: %s, %s: other processes took '
+                . '%.0f %% of a processor', $what, $name, 100 * $others);
 
         } elsif (defined $busy && $busy < Bench::Slices::BUSY) {
             $said ||= '; limited by wrk';
-            say_progress(sprintf 'warning: %s, %s: the server\'s processor was '
-                . 'busy only %.0f %%: wrk is the bottleneck', $what, $name,
+            say_progress(sprintf 'warning: %s, %s: the server\'s processor '
+                . 'was busy only %.0f %%: wrk is the bottleneck', $what, $name,
                 100 * $busy);
         }
     }
@@ -220,8 +223,9 @@ sub post {
         server => "location = /events/ { bench_collect '$answer'; }"
     );
 
-    die "the answers differ in length\n" unless raw_length($ours, '/post/events/',
-        $event) == raw_length($bare, '/events/', $event);
+    die "the answers differ in length\n"
+        unless raw_length($ours, '/post/events/', $event)
+            == raw_length($bare, '/events/', $event);
 
     my @rows;
 
@@ -440,7 +444,8 @@ sub without_others {
     my ($self, $nginx, $cpus, $run, @arg) = @_;
 
     my $count = sub {
-        return busy_seconds(@$cpus) - own_seconds() - cpu_seconds($nginx->workers);
+        return busy_seconds(@$cpus) - own_seconds()
+            - cpu_seconds($nginx->workers);
     };
 
     my ($since, $others) = (time, $count->());
@@ -546,11 +551,11 @@ sub memory {
     my $bytes = ($after->{memory_used} - $before->{memory_used}) / MEMORY_USERS;
 
     return {
-        what     => 'a user in the zone, of 1M with ids of 20 bytes and 3 types',
+        what     => 'a user, of 1M with ids of 20 bytes and 3 types each',
         measured => sprintf('%.0f bytes', $bytes),
         value    => $bytes,
-        detail   => sprintf('%.0f MB used of %.0f MB with 1M users and 3M events',
-            $after->{memory_used} / 2**20, $after->{memory_size} / 2**20),
+        detail   => sprintf('%.0f MiB used of %.0f MiB with 1M users',
+            map { $_ / 2**20 } @$after{qw(memory_used memory_size)}),
     };
 }
 
