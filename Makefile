@@ -179,7 +179,8 @@ FUZZ = $(patsubst %,$(BUILD)/fuzz/%,$(FUZZERS))
 FUZZ_RUNS = 200000
 TIME = 600
 
-$(BUILD)/fuzz/%: t/fuzz/%.c $(BUILD)/gcc/Makefile $(SOURCES)
+$(BUILD)/fuzz/%: t/fuzz/%.c $(BUILD)/gcc/Makefile $(SOURCES) \
+		$(wildcard t/unit/*.h)
 	@mkdir -p $(@D)
 	@clang -g -O1 $(WARNINGS) -fsanitize=fuzzer,address,undefined \
 	    -fno-sanitize-recover=all $(INCLUDES) -o $@ $< $(FLOORS) -lcjson -lm

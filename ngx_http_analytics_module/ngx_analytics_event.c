@@ -18,6 +18,8 @@ enum {
 };
 
 
+static void ngx_analytics_write_members(ngx_analytics_writer_t *w,
+    ngx_str_t *object);
 static ngx_uint_t ngx_analytics_canonical_integer(ngx_str_t *text);
 
 
@@ -100,14 +102,7 @@ ngx_analytics_event_write(ngx_analytics_writer_t *w,
     }
 
     if (format->rest) {
-
-        /* the members of the object "{...}", behind those written here */
-
-        if (event->properties.len > 2) {
-            ngx_analytics_write_literal(w, ",");
-            ngx_analytics_write_raw(w, event->properties.data + 1,
-                                    event->properties.len - 2);
-        }
+        ngx_analytics_write_members(w, &event->properties);
 
     } else if (format->properties.len) {
         ngx_analytics_write_raw(w, key[NGX_ANALYTICS_KEY_PROPS].data,
@@ -125,12 +120,38 @@ ngx_analytics_event_write(ngx_analytics_writer_t *w,
 }
 
 
-/* Tells whether a text is what a JSON integer of that value looks like. */
+/* The members of an object "{...}", behind others. */
+
+static void
+ngx_analytics_write_members(ngx_analytics_writer_t *w, ngx_str_t *object)
+{
+    u_char  *p, *last;
+
+    if (object->len == 0) {
+        return;
+    }
+
+    p = object->data + 1;
+    last = object->data + object->len - 1;
+
+    while (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r') {
+        p++;
+    }
+
+    if (p < last) {
+        ngx_analytics_write_literal(w, ",");
+        ngx_analytics_write_raw(w, p, last - p);
+    }
+}
+
+
+/* Tells whether a text is what a format of integers takes. */
 
 static ngx_uint_t
 ngx_analytics_canonical_integer(ngx_str_t *text)
 {
-    u_char  *p, *last;
+    u_char    *p, *last;
+    uint64_t   n;
 
     p = text->data;
     last = p + text->len;
@@ -139,20 +160,21 @@ ngx_analytics_canonical_integer(ngx_str_t *text)
         p++;
     }
 
-    /* at most 16 digits, within 2^53 as decode_user() ensured */
-
-    if (p == last || last - p > 16
-        || (*p == '0' && text->len > 1))
-    {
+    if (p == last || (*p == '0' && text->len > 1)) {
         return 0;
     }
 
-    while (p < last) {
+    for (n = 0; p < last; p++) {
+
         if (*p < '0' || *p > '9') {
             return 0;
         }
 
-        p++;
+        n = n * 10 + (*p - '0');
+
+        if (n > NGX_ANALYTICS_INT_MAX) {
+            return 0;
+        }
     }
 
     return 1;

@@ -17,6 +17,7 @@
 
 #define NGX_ANALYTICS_NAME_MAX       255      /* bytes of a user or a type */
 #define NGX_ANALYTICS_PROPERTIES_MAX 1048576  /* bytes */
+#define NGX_ANALYTICS_INT_MAX        9007199254740992    /* 2^53 */
 #define NGX_ANALYTICS_TIME_NONE      INT64_MIN
 
 

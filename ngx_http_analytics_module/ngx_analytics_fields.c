@@ -10,10 +10,6 @@
 #include "ngx_analytics_time.h"
 
 
-/* 2^53: integers are exact up to here in every JSON library */
-#define NGX_ANALYTICS_INT_MAX  9007199254740992
-
-
 static ngx_int_t ngx_analytics_decode_text(ngx_analytics_decode_t *d,
     ngx_analytics_json_t *json, ngx_str_t *text);
 static const char *ngx_analytics_check_name(ngx_str_t *name);
@@ -45,7 +41,7 @@ ngx_analytics_decode_name(ngx_analytics_decode_t *d,
 }
 
 
-/* The text of a string; of one far too long for us, as it is escaped. */
+/* The text of a string, with its escapes resolved. */
 
 static ngx_int_t
 ngx_analytics_decode_text(ngx_analytics_decode_t *d,
@@ -58,7 +54,7 @@ ngx_analytics_decode_text(ngx_analytics_decode_t *d,
         return NGX_DECLINED;
     }
 
-    if (!escaped || text->len > NGX_ANALYTICS_ESCAPED_MAX) {
+    if (!escaped) {
         return NGX_OK;
     }
 
@@ -142,6 +138,8 @@ ngx_analytics_decode_user(ngx_analytics_decode_t *d,
     for (n = 0; p < last && n <= NGX_ANALYTICS_INT_MAX; p++) {
         n = n * 10 + (*p - '0');
     }
+
+    /* up to here integers are exact in every JSON library */
 
     if (n > NGX_ANALYTICS_INT_MAX) {
         ngx_analytics_decode_error(d, &d->format->user,

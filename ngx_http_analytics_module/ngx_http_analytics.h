@@ -99,12 +99,14 @@ typedef struct {
     size_t                    max;            /* of the inflated size */
     unsigned                  gzip:1;
     unsigned                  copy:1;         /* of a file that others know */
+    unsigned                  last:1;         /* nobody reads the file again */
 
     u_char                   *data;
     size_t                    len;
 
     u_char                   *map;            /* to be unmapped */
     size_t                    map_len;
+    ngx_fd_t                  fd;             /* of the map */
 } ngx_http_analytics_body_t;
 
 
@@ -219,6 +221,9 @@ ngx_int_t ngx_http_analytics_post(ngx_http_request_t *r,
  * call it in the event loop unless post->threaded.
  */
 void ngx_http_analytics_post_done(ngx_http_analytics_post_t *post);
+
+/* Frees what only the work needed; also on a thread. */
+void ngx_http_analytics_post_release(ngx_http_analytics_post_t *post);
 
 /*
  * Loads and decodes the body.  Returns NGX_OK, or NGX_ERROR after setting

@@ -49,9 +49,23 @@ ngx_http_analytics_body_load(ngx_http_analytics_body_t *body,
 void
 ngx_http_analytics_body_free(ngx_http_analytics_body_t *body)
 {
-    if (body->map) {
-        (void) munmap(body->map, body->map_len);
-        body->map = NULL;
+    if (body->map == NULL) {
+        return;
+    }
+
+    (void) munmap(body->map, body->map_len);
+    body->map = NULL;
+
+    /*
+     * The system takes its time to forget the pages of a large file.  It had
+     * better take a thread's than the event loop's, which closes the file.
+     */
+
+    if (body->last && ftruncate(body->fd, 0) == -1) {
+
+        /* then it is the event loop that waits */
+
+        return;
     }
 }
 
@@ -121,6 +135,8 @@ ngx_http_analytics_body_map(ngx_http_analytics_body_t *body, ngx_buf_t *b)
         body->map = NULL;
         return NGX_ERROR;
     }
+
+    body->fd = b->file->fd;
 
     (void) madvise(body->map, body->map_len, MADV_SEQUENTIAL);
 

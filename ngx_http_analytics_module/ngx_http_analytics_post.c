@@ -36,7 +36,6 @@ static ngx_uint_t ngx_http_analytics_post_large(
     ngx_http_analytics_post_t *post);
 static ngx_int_t ngx_http_analytics_post_pools(
     ngx_http_analytics_post_t *post);
-static void ngx_http_analytics_post_release(ngx_http_analytics_post_t *post);
 static void ngx_http_analytics_post_cleanup(void *data);
 static void ngx_http_analytics_post_write_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_analytics_post_answer(
@@ -81,6 +80,12 @@ ngx_http_analytics_post(ngx_http_request_t *r,
     post->run = run;
     post->body.gzip = gzip;
     post->body.copy = (clcf->client_body_in_file_only != 0);
+
+    /* others may have asked for the body before us, as "mirror" does */
+
+    post->body.last = (r->request_body == NULL && !r->preserve_body
+                       && clcf->post_action.data == NULL
+                       && !post->body.copy);
     post->body.max = clcf->client_max_body_size
                      ? (size_t) clcf->client_max_body_size
                      : NGX_HTTP_ANALYTICS_INFLATED_MAX;
@@ -359,17 +364,40 @@ ngx_http_analytics_post_cleanup(void *data)
 }
 
 
-/* Frees what only the work needed. */
-
-static void
+void
 ngx_http_analytics_post_release(ngx_http_analytics_post_t *post)
 {
+    size_t                   size;
+    ngx_analytics_error_t   *errors;
+    ngx_analytics_decode_t  *d;
+
     ngx_http_analytics_body_free(&post->body);
 
-    if (post->threaded && post->pool) {
-        ngx_destroy_pool(post->pool);
-        post->pool = NULL;
+    if (!post->threaded || post->pool == NULL) {
+        return;
     }
+
+    /* the errors are part of the answer */
+
+    d = &post->decode;
+
+    if (d->nerrors) {
+        size = d->nerrors * sizeof(ngx_analytics_error_t);
+
+        errors = ngx_palloc(post->out, size);
+
+        if (errors) {
+            ngx_memcpy(errors, d->errors, size);
+
+        } else {
+            post->status = NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        d->errors = errors;
+    }
+
+    ngx_destroy_pool(post->pool);
+    post->pool = NULL;
 }
 
 
@@ -438,7 +466,6 @@ ngx_http_analytics_post_done(ngx_http_analytics_post_t *post)
 static void
 ngx_http_analytics_post_write_handler(ngx_http_request_t *r)
 {
-    ngx_int_t                   rc;
     ngx_http_analytics_post_t  *post;
 
     post = ngx_http_get_module_ctx(r, ngx_http_analytics_module);
@@ -449,11 +476,7 @@ ngx_http_analytics_post_write_handler(ngx_http_request_t *r)
 
     r->write_event_handler = ngx_http_request_empty_handler;
 
-    rc = ngx_http_analytics_post_answer(post);
-
-    ngx_http_analytics_post_release(post);
-
-    ngx_http_finalize_request(r, rc);
+    ngx_http_finalize_request(r, ngx_http_analytics_post_answer(post));
 }
 
 

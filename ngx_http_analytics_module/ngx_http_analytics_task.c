@@ -110,6 +110,10 @@ ngx_http_analytics_task_run(void *data, ngx_log_t *log)
     ngx_http_analytics_post_t **post = data;
 
     (*post)->run(*post);
+
+    /* to free that much takes time, too */
+
+    ngx_http_analytics_post_release(*post);
 }
 
 

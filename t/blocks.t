@@ -40,9 +40,13 @@ my $nginx = Analytics::Test->new(locations => <<'CONF')->start;
             add_header X-Who $who;
             analytics_stats site user;
         }
-        location = /mirrored {
-            mirror /events/;
-            return 204;
+        location = /both {
+            mirror /copy;
+            analytics_collect site format=event;
+        }
+        location = /copy {
+            internal;
+            analytics_collect site format=event;
         }
 CONF
 
@@ -72,6 +76,14 @@ is $nginx->json('/mine/stats/user-activity/bob')->{total_events}, 2,
     'the user of a capture';
 
 is $nginx->get('/stats/user-activity/')->{status}, 404, 'nobody is asked for';
+
+# it is mirror that reads the body, and nginx that logs it
+$nginx->expect_log(qr/buffered to a temporary file/);
+
+my $list = '[' . join(',', ($EVENT) x 60_000) . ']';
+is $nginx->post('/both', $list)->{status}, 201, 'a list in a file, mirrored';
+ok wait_for(sub { $nginx->json('/stats/total')->{total_events} == 120_002 }),
+    'is read by both';
 
 $nginx->stop;
 

@@ -437,8 +437,8 @@ sub large_with {
 }
 
 
-# A slice, and how much others did on all processors meanwhile: what is late is
-# late because of them, whoever goes first in the long run.
+# A slice, and how much others did on all processors meanwhile: where these
+# are not all for one server, that is what disturbs.
 
 sub without_others {
     my ($self, $nginx, $cpus, $run, @arg) = @_;
@@ -477,10 +477,21 @@ sub workers {
     $self->fill($_, 'scal', 1) for $one, $two;
 
     my $what   = 'lists of 1000 events, two workers against one';
+    my $flood  = sub {
+        my ($nginx, @from) = @_;
+
+        return sub {
+            my ($round) = @_;
+
+            return $self->without_others($nginx, [$server, $load],
+                sub { $self->flood($nginx, $round, @from) });
+        };
+    };
+
     my $result = measure($what, $self->{rounds},
-        two    => sub { $self->flood($two, $_[0], $server, $load) },
-        one    => sub { $self->flood($one, $_[0], $load) },
-        shared => sub { $self->flood($one, $_[0], $server) });
+        two    => $flood->($two, $server, $load),
+        one    => $flood->($one, $load),
+        shared => $flood->($one, $server));
 
     $_->stop for $one, $two;
 
