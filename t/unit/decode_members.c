@@ -201,7 +201,7 @@ static void
 check_duplicates(void)
 {
     int                      how;
-    char                     again[MAX];
+    char                     again[2 * MAX];
     ngx_str_t               *fields[4];
     decoded_t                r;
     ngx_uint_t               i, k;

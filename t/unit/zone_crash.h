@@ -356,7 +356,7 @@ static void act_accept(ngx_analytics_zone_t *z)
 
 static void act_program(ngx_analytics_zone_t *z)
 {
-    ngx_analytics_program_t  program = { 7, 30 * ZONE_DAY };
+    ngx_analytics_program_t  program = { 30 * ZONE_DAY };
 
     ngx_analytics_zone_program(z, &program);
 }
