@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include "ngx_analytics_decode.h"
 #include "ngx_analytics_fields.h"
+#include "ngx_analytics_hash.h"
 #include "ngx_analytics_json.h"
 
 
@@ -45,7 +46,7 @@ static ngx_inline ngx_uint_t
 ngx_analytics_same(ngx_str_t *one, ngx_str_t *two)
 {
     return one->len == two->len
-           && ngx_memcmp(one->data, two->data, one->len) == 0;
+           && ngx_analytics_equal(one->data, two->data, one->len);
 }
 
 

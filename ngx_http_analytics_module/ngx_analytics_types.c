@@ -49,7 +49,7 @@ ngx_analytics_types_fold(ngx_analytics_zone_t *z,
 
         if (type->hash == hash
             && type->len == event->type.len
-            && ngx_memcmp(type->name, event->type.data, type->len) == 0)
+            && ngx_analytics_equal(type->name, event->type.data, type->len))
         {
             ngx_analytics_add(z, &type->count, 1);
             return n - 1;

@@ -7,6 +7,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_analytics_arena.h"
+#include "ngx_analytics_hash.h"
 #include "ngx_analytics_users.h"
 
 
@@ -64,7 +65,7 @@ ngx_analytics_user_is(ngx_analytics_zone_t *z, ngx_analytics_user_t *user,
 
     n = ngx_min(name->len, NGX_ANALYTICS_USER_INLINE);
 
-    if (ngx_memcmp(user->name, name->data, n) != 0) {
+    if (!ngx_analytics_equal(user->name, name->data, n)) {
         return 0;
     }
 
@@ -75,7 +76,7 @@ ngx_analytics_user_is(ngx_analytics_zone_t *z, ngx_analytics_user_t *user,
 
         n = ngx_min(name->len - done, NGX_ANALYTICS_MORE_NAME);
 
-        if (ngx_memcmp(more->u.name, name->data + done, n) != 0) {
+        if (!ngx_analytics_equal(more->u.name, name->data + done, n)) {
             return 0;
         }
 
@@ -275,17 +276,35 @@ static uint64_t *
 ngx_analytics_user_find_type(ngx_analytics_zone_t *z,
     ngx_analytics_user_t *user, ngx_uint_t type)
 {
-    uint64_t                    *entry;
-    ngx_analytics_user_types_t   ut;
+    uint32_t     block;
+    uint64_t    *entry;
+    ngx_uint_t   i, n, left;
 
-    ngx_analytics_user_types_init(user, &ut);
+    n = ngx_min(user->ntypes, NGX_ANALYTICS_USER_TYPES);
+    left = user->ntypes - n;
+    block = user->types_more;
+    entry = user->types;
 
-    do {
-        entry = ngx_analytics_user_types_next(z, &ut);
+    for ( ;; ) {
 
-    } while (entry && ngx_analytics_entry_type(*entry) != type);
+        for (i = 0; i < n; i++) {
+            if (ngx_analytics_entry_type(entry[i]) == type) {
+                return &entry[i];
+            }
+        }
 
-    return entry;
+        if (left == 0) {
+            return NULL;
+        }
+
+        /* the first block is the newest: all behind it are full */
+
+        entry = ngx_analytics_more(z, block)->u.types;
+        block = ngx_analytics_more(z, block)->next;
+
+        n = (left - 1) % NGX_ANALYTICS_MORE_TYPES + 1;
+        left -= n;
+    }
 }
 
 

@@ -189,10 +189,7 @@ void ngx_http_analytics_shm_publish(ngx_http_analytics_main_conf_t *amcf);
 ngx_int_t ngx_http_analytics_lock(ngx_http_analytics_zone_t *zone);
 void ngx_http_analytics_unlock(ngx_http_analytics_zone_t *zone);
 
-/*
- * Tries to take the lock for about a millisecond at most: NGX_BUSY if
- * somebody else keeps it.
- */
+/* Does not wait: NGX_BUSY if somebody else has the lock. */
 ngx_int_t ngx_http_analytics_trylock(ngx_http_analytics_zone_t *zone);
 
 

@@ -15,6 +15,10 @@
 #include <cjson/cJSON.h>
 
 
+/* about a millisecond, with a holder that works */
+#define NGX_HTTP_ANALYTICS_TRIES  1000
+
+
 static cJSON *ngx_http_analytics_health_json(ngx_http_request_t *r,
     ngx_uint_t *status);
 static ngx_int_t ngx_http_analytics_health_zone(
@@ -140,10 +144,22 @@ ngx_http_analytics_health_zone(ngx_http_analytics_zone_t *zone, cJSON *json,
     ngx_uint_t *status)
 {
     ngx_int_t               rc;
-    ngx_uint_t              exact;
+    ngx_uint_t              i, exact;
     ngx_analytics_totals_t  t;
 
-    rc = ngx_http_analytics_trylock(zone);
+    /* a lock that nobody gives back must not stop those who look for it */
+
+    rc = NGX_BUSY;
+
+    for (i = 0; i < NGX_HTTP_ANALYTICS_TRIES; i++) {
+        rc = ngx_http_analytics_trylock(zone);
+
+        if (rc != NGX_BUSY) {
+            break;
+        }
+
+        ngx_sched_yield();
+    }
 
     if (rc != NGX_OK) {
         *status = NGX_HTTP_SERVICE_UNAVAILABLE;

@@ -205,17 +205,35 @@ ngx_http_analytics_ingest_now(ngx_http_analytics_post_t *post)
 }
 
 
-/* Folds runs with a lock each, and hashes the next while others have it. */
+/*
+ * Folds runs with a lock each.  While another process has it there are names
+ * to hash, which is better than to wait.
+ */
 
 static ngx_int_t
 ngx_http_analytics_ingest_rest(ngx_http_analytics_zone_t *zone,
     ngx_http_analytics_post_t *post, ngx_analytics_run_t *run)
 {
+    ngx_int_t             rc;
+    ngx_analytics_run_t  *next;
+
+    next = run;
+
     for ( /* void */ ; run; run = run->next) {
 
-        ngx_analytics_zone_hash(zone->sh, run->events, run->n);
+        do {
+            if (next) {
+                ngx_analytics_zone_hash(zone->sh, next->events, next->n);
+                next = next->next;
+                rc = ngx_http_analytics_trylock(zone);
 
-        if (ngx_http_analytics_lock(zone) != NGX_OK) {
+            } else {
+                rc = ngx_http_analytics_lock(zone);
+            }
+
+        } while (rc == NGX_BUSY);
+
+        if (rc != NGX_OK) {
             return NGX_ERROR;
         }
 

@@ -105,7 +105,7 @@ $temp
     $self->{http}
 
     server {
-        listen  127.0.0.1:$self->{port};
+        listen  127.0.0.1:$self->{port} reuseport;
 
         $self->{server}
     }

@@ -517,7 +517,7 @@ sub flood {
     my $i    = 0;
 
     my @feeds = map {
-        feed_start(port => $nginx->port, file => $file, connections => 8,
+        feed_start(port => $nginx->port, file => $file, connections => 24,
             cpus => [$_], from => 500 * $i++)
     } @cpus;
 
