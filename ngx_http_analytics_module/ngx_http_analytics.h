@@ -297,7 +297,7 @@ ngx_int_t ngx_http_analytics_copy_types(ngx_http_request_t *r,
 ngx_uint_t ngx_http_analytics_counted(ngx_analytics_count_t *counts,
     ngx_uint_t n);
 
-/* A list of {KEY: name, "count": N}. */
+/* A list of {KEY: name, "count": N}; KEY is at most "event_type" long. */
 void ngx_http_analytics_write_counts(ngx_analytics_writer_t *w,
     const char *key, ngx_analytics_count_t *counts, ngx_uint_t n);
 

@@ -439,21 +439,17 @@ ngx_http_analytics_write_counts(ngx_analytics_writer_t *w, const char *key,
     ngx_analytics_count_t *counts, ngx_uint_t n)
 {
     size_t      len;
+    u_char      name[sizeof(",{\"event_type\":")];
     ngx_uint_t  i;
 
-    len = ngx_strlen(key);
+    /* what stands before each name, with the comma first */
+
+    len = ngx_sprintf(name, ",{\"%s\":", key) - name;
 
     ngx_analytics_write_literal(w, "[");
 
     for (i = 0; i < n; i++) {
-
-        if (i) {
-            ngx_analytics_write_literal(w, ",");
-        }
-
-        ngx_analytics_write_literal(w, "{\"");
-        ngx_analytics_write_raw(w, key, len);
-        ngx_analytics_write_literal(w, "\":");
+        ngx_analytics_write_raw(w, name + (i == 0), len - (i == 0));
         ngx_analytics_write_string(w, &counts[i].name);
         ngx_analytics_write_literal(w, ",\"count\":");
         ngx_analytics_write_uint(w, counts[i].count);
