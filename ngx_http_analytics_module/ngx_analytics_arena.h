@@ -29,6 +29,23 @@
 #define ngx_analytics_barrier()  __asm__ __volatile__ ("" ::: "memory")
 
 
+/*
+ * Fetches a cache line that is about to be changed, and takes it from the
+ * processor that changed it last.  Compilers would only read it.
+ */
+
+#if (defined __x86_64__)
+
+#define ngx_analytics_prefetch(p)                                             \
+    __asm__ __volatile__ ("prefetchw %0" :: "m" (*(const u_char *) (p)))
+
+#else
+
+#define ngx_analytics_prefetch(p)  __builtin_prefetch(p, 1)
+
+#endif
+
+
 #if (NGX_ANALYTICS_FAULTS)
 
 #include <signal.h>

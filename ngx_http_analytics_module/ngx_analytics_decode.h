@@ -20,7 +20,7 @@
 
 
 #define NGX_ANALYTICS_ERRORS_MAX  20     /* reported of one body */
-#define NGX_ANALYTICS_RUN_MAX     64     /* events in one run */
+#define NGX_ANALYTICS_RUN_MAX     128     /* events in one run */
 
 
 /* One thing that is wrong with one event of a body. */

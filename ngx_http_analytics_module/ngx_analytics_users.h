@@ -92,8 +92,8 @@ ngx_analytics_users_prefetch(ngx_analytics_zone_t *z, uint64_t hash)
 
     if (n) {
         user = ngx_analytics_user(z, n);
-        __builtin_prefetch(user, 1);
-        __builtin_prefetch(user->name, 1);
+        ngx_analytics_prefetch(user);
+        ngx_analytics_prefetch(user->name);
     }
 }
 

@@ -30,7 +30,7 @@
 
 
 #define NGX_ANALYTICS_TOP_MAX       1000      /* users in the top heap */
-#define NGX_ANALYTICS_FOLD_MAX      64        /* events under one lock */
+#define NGX_ANALYTICS_FOLD_MAX      128        /* events under one lock */
 #define NGX_ANALYTICS_MINUTES_MAX   2880      /* minutes are kept: 48 hours */
 
 #define NGX_ANALYTICS_TYPES_DEFAULT 1000
