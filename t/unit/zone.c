@@ -223,6 +223,46 @@ check_users(ngx_analytics_zone_t *z, model_t *m)
 }
 
 
+/* The sums of all series over a part of a chunk, against their cells. */
+
+static void
+check_sums(ngx_analytics_zone_t *z, int64_t received)
+{
+    size_t       wrong;
+    int64_t      first;
+    uint64_t    *sums, cells[NGX_ANALYTICS_CHUNK];
+    ngx_uint_t   series, nseries, i, n, skip;
+
+    nseries = ngx_analytics_series(ngx_analytics_zone_ntypes(z));
+    wrong = 0;
+
+    for (skip = 0; skip < NGX_ANALYTICS_CHUNK; skip += 9) {
+        n = NGX_ANALYTICS_CHUNK - skip;
+        first = received / ZONE_MINUTE / NGX_ANALYTICS_CHUNK
+                * NGX_ANALYTICS_CHUNK + (int64_t) skip;
+
+        sums = calloc(nseries, sizeof(uint64_t));
+        ngx_analytics_zone_sums(z, NGX_ANALYTICS_MINUTES, first, n, sums,
+                                nseries);
+
+        for (series = 0; series < nseries; series++) {
+            ngx_analytics_zone_cells(z, NGX_ANALYTICS_MINUTES, series, first,
+                                     cells, n);
+
+            for (i = 0; i < n; i++) {
+                sums[series] -= cells[i];
+            }
+
+            wrong += sums[series] != 0;
+        }
+
+        free(sums);
+    }
+
+    is_u64(wrong, 0, "the minutes of all series add up");
+}
+
+
 static void
 check_cells(ngx_analytics_zone_t *z, model_t *m, int64_t received,
     int64_t oldest)
@@ -420,6 +460,7 @@ run(uint64_t seed, size_t nevents, uint64_t nusers, uint64_t ntypes)
             check_lists(z, &m);
             check_users(z, &m);
             check_cells(z, &m, received, oldest);
+            check_sums(z, received);
             zone_sound(z, "a zone with room");
             next += nevents / 5;
         }
