@@ -21,6 +21,8 @@
 #include "ngx_analytics_decode.h"
 #include "ngx_analytics_zone.h"
 
+#include <cjson/cJSON.h>
+
 
 #define NGX_ANALYTICS_VERSION          "0.1.0"
 
@@ -333,6 +335,13 @@ ngx_int_t ngx_http_analytics_send_json(ngx_http_request_t *r,
 /* The same of a writer; 500 if it has failed. */
 ngx_int_t ngx_http_analytics_send_writer(ngx_http_request_t *r,
     ngx_analytics_writer_t *w);
+
+/*
+ * Prints a document into the request's pool, and deletes it.
+ * Returns NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_analytics_print(ngx_http_request_t *r, cJSON *json,
+    ngx_str_t *text);
 
 /*
  * Sends a problem document (RFC 9457).  field, decode and its errors are

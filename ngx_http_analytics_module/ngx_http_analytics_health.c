@@ -12,8 +12,6 @@
 #include <ngx_http.h>
 #include "ngx_http_analytics.h"
 
-#include <cjson/cJSON.h>
-
 
 /* about a millisecond, with a holder that works */
 #define NGX_HTTP_ANALYTICS_TRIES  1000
@@ -30,7 +28,6 @@ static ngx_int_t ngx_http_analytics_health_uint(cJSON *json, const char *name,
 ngx_int_t
 ngx_http_analytics_health_handler(ngx_http_request_t *r)
 {
-    char        *printed;
     cJSON       *json;
     ngx_int_t    rc;
     ngx_str_t    text;
@@ -51,23 +48,7 @@ ngx_http_analytics_health_handler(ngx_http_request_t *r)
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    printed = cJSON_PrintUnformatted(json);
-    cJSON_Delete(json);
-
-    if (printed == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    text.len = ngx_strlen(printed);
-    text.data = ngx_pnalloc(r->pool, text.len);
-
-    if (text.data) {
-        ngx_memcpy(text.data, printed, text.len);
-    }
-
-    cJSON_free(printed);
-
-    if (text.data == NULL) {
+    if (ngx_http_analytics_print(r, json, &text) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 

@@ -14,8 +14,6 @@
 #include <ngx_http.h>
 #include "ngx_http_analytics.h"
 
-#include <cjson/cJSON.h>
-
 
 static ngx_int_t ngx_http_analytics_send(ngx_http_request_t *r,
     ngx_uint_t status, ngx_str_t *type, ngx_str_t *text);
@@ -213,10 +211,34 @@ ngx_http_analytics_send(ngx_http_request_t *r, ngx_uint_t status,
 
 
 ngx_int_t
+ngx_http_analytics_print(ngx_http_request_t *r, cJSON *json, ngx_str_t *text)
+{
+    char  *printed;
+
+    printed = cJSON_PrintUnformatted(json);
+    cJSON_Delete(json);
+
+    if (printed == NULL) {
+        return NGX_ERROR;
+    }
+
+    text->len = ngx_strlen(printed);
+    text->data = ngx_pnalloc(r->pool, text->len);
+
+    if (text->data) {
+        ngx_memcpy(text->data, printed, text->len);
+    }
+
+    cJSON_free(printed);
+
+    return text->data ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_int_t
 ngx_http_analytics_problem(ngx_http_request_t *r, ngx_uint_t status,
     const char *detail, ngx_str_t *field, ngx_analytics_decode_t *decode)
 {
-    char       *printed;
     cJSON      *json;
     ngx_str_t   text, retry;
 
@@ -225,23 +247,7 @@ ngx_http_analytics_problem(ngx_http_request_t *r, ngx_uint_t status,
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    printed = cJSON_PrintUnformatted(json);
-    cJSON_Delete(json);
-
-    if (printed == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    text.len = ngx_strlen(printed);
-    text.data = ngx_pnalloc(r->pool, text.len);
-
-    if (text.data) {
-        ngx_memcpy(text.data, printed, text.len);
-    }
-
-    cJSON_free(printed);
-
-    if (text.data == NULL) {
+    if (ngx_http_analytics_print(r, json, &text) != NGX_OK) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
