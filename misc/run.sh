@@ -18,6 +18,7 @@ DATA=$(cd "$DATA" && pwd)
 # What workers read lies where they can reach it: as root they become
 # www-data, who is let into neither /root nor many a home.
 RUN=$(mktemp -d "${TMPDIR:-/tmp}/nginx-analytics.XXXXXX")
+trap 'rm -rf "$RUN"' EXIT
 chmod 755 "$RUN"
 cp -r "$TOP/conf" "$RUN/analytics"
 cp -r "$BUILD/html" "$RUN/html"
@@ -72,14 +73,17 @@ http {
 }
 END
 
+# A signal may come at any moment, also before there is an nginx to stop.
 pid=
-trap 'rm -rf "$RUN"' EXIT
-trap '[ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null' INT TERM HUP
+stopped=
+trap 'stopped=1; [ -z "$pid" ] || kill -TERM "$pid" 2>/dev/null' INT TERM HUP
 
-"$nginx" -p "$RUN" -c "$RUN/nginx.conf" -e stderr -t -q
+"$nginx" -p "$RUN" -c "$RUN/nginx.conf" -e stderr -t -q || exit
+[ -z "$stopped" ] || exit 0
 
 "$nginx" -p "$RUN" -c "$RUN/nginx.conf" -e stderr &
 pid=$!
+[ -z "$stopped" ] || kill -TERM "$pid"
 
 echo
 echo "    http://$address:$PORT/         the page"
@@ -92,12 +96,15 @@ echo
 echo "    Ctrl-C stops it."
 echo
 
-# a signal interrupts the first wait; the second one waits for nginx to end
+# A signal ends a wait with a status of its own.  nginx may have ended by then:
+# its status is still to be had, and 127 means that it was had already.
 rc=0
 wait "$pid" || rc=$?
-while kill -0 "$pid" 2>/dev/null; do
+
+while [ -n "$stopped" ] && [ "$rc" -gt 128 ] && kill -0 "$pid" 2>/dev/null; do
     rc=0
     wait "$pid" || rc=$?
 done
 
+[ -z "$stopped" ] || exit 0
 exit $rc

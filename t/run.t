@@ -7,7 +7,6 @@ use strict;
 use warnings;
 
 use File::Temp ();
-use IO::Socket::INET;
 use POSIX qw(:sys_wait_h setpgid);
 use Test::More;
 
@@ -40,14 +39,17 @@ sub home {
 }
 
 
-sub run {
-    my ($home, @as) = @_;
+sub start {
+    my ($home, $port, @as) = @_;
 
-    my $port = Analytics::Test::free_port();
-    my $pid  = fork // die "fork: $!\n";
+    unlink "$TEMP/log";
+
+    pipe my $ready, my $started or die "pipe: $!\n";
+    my $pid = fork // die "fork: $!\n";
 
     if ($pid == 0) {
         setpgid(0, 0);
+        syswrite $started, '.';
         @ENV{qw(TOP BUILD PORT TMPDIR)} = ($home, "$home/build", $port, $TEMP);
         delete @ENV{qw(LISTEN DATA HOSTS WORKERS)};
         $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
@@ -56,13 +58,28 @@ sub run {
         exec @as, "$home/misc/run.sh" or POSIX::_exit(127);
     }
 
+    # the group is there to be signalled
+    sysread $ready, my $byte, 1;
+
+    return $pid;
+}
+
+
+sub run {
+    my ($home, @as) = @_;
+
+    my $port = Analytics::Test::free_port();
+    my $pid  = start($home, $port, @as);
+
+    # "nginx -t" listens for a moment, too: only an answer tells
+
     my $up = wait_for(sub {
         return -1 if waitpid($pid, WNOHANG) == $pid;
-        return IO::Socket::INET->new(PeerAddr => '127.0.0.1',
-            PeerPort => $port);
+        my $answer = eval { get($port, '/health') };
+        return $answer && $answer->{status};
     });
 
-    ok ref $up, 'it listens'
+    is $up, 200, 'it answers'
         or diag(Analytics::Test::read_file("$TEMP/log"));
 
     return ($pid, $port);
@@ -81,7 +98,7 @@ sub get {
 # As a terminal does it for Ctrl-C: to the whole group.
 
 sub stop {
-    my ($pid) = @_;
+    my ($pid, $early) = @_;
 
     kill 'INT', -$pid;
 
@@ -89,7 +106,7 @@ sub stop {
     my $status = $? >> 8;
 
     ok $ended, 'Ctrl-C stops it';
-    is $status, 0, 'cleanly' if $ended;
+    is $status, 0, 'cleanly' if $ended && !$early;
     ok !kill(0, -$pid), 'no process is left';
 
     my @left = glob "$TEMP/nginx-analytics.*";
@@ -145,6 +162,25 @@ subtest 'requests for a name that is not ours are dropped' => sub {
     ok !$answer || !$answer->{status}, 'another name';
 
     stop($pid);
+};
+
+
+subtest 'Ctrl-C at any moment' => sub {
+    my $home = home('early');
+
+    for my $lines (0, 1, 5, 9) {
+        my $port = Analytics::Test::free_port();
+        my $pid  = start($home, $port);
+
+        # at once, or when so many lines of the greeting are there
+
+        wait_for(sub {
+            my @there = Analytics::Test::read_file("$TEMP/log") =~ /\n/g;
+            return @there >= $lines;
+        });
+
+        stop($pid, 1);
+    }
 };
 
 
