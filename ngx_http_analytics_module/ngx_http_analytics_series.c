@@ -45,7 +45,8 @@ static ngx_int_t ngx_http_analytics_copy_cells(
     ngx_uint_t series, int64_t first, uint64_t *cells, ngx_uint_t n);
 static ngx_int_t ngx_http_analytics_copy_recent(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone, int64_t first, ngx_uint_t minutes,
-    uint64_t *total, ngx_analytics_count_t **types, ngx_uint_t *n);
+    uint64_t *total, ngx_analytics_count_t **types, ngx_uint_t *n,
+    ngx_analytics_totals_t *totals);
 static ngx_int_t ngx_http_analytics_sum_minutes(
     ngx_http_analytics_zone_t *zone, int64_t first, ngx_uint_t n,
     uint64_t *sums, ngx_uint_t nseries);
@@ -301,9 +302,8 @@ ngx_http_analytics_stats_recent(ngx_http_request_t *r,
     first = ngx_http_analytics_now() / NGX_ANALYTICS_MINUTE - minutes;
 
     if (ngx_http_analytics_copy_recent(r, zone, first, minutes + 1, &total,
-                                       &types, &n)
-        != NGX_OK
-        || ngx_http_analytics_copy_totals(zone, &t) != NGX_OK)
+                                       &types, &n, &t)
+        != NGX_OK)
     {
         return ngx_http_analytics_damaged(r);
     }
@@ -343,12 +343,11 @@ ngx_http_analytics_stats_recent(ngx_http_request_t *r,
 static ngx_int_t
 ngx_http_analytics_copy_recent(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone, int64_t first, ngx_uint_t minutes,
-    uint64_t *total, ngx_analytics_count_t **types, ngx_uint_t *n)
+    uint64_t *total, ngx_analytics_count_t **types, ngx_uint_t *n,
+    ngx_analytics_totals_t *totals)
 {
-    uint64_t                *sums;
-    ngx_uint_t               i, j, ntypes;
-    ngx_analytics_count_t   *counts;
-    ngx_analytics_totals_t   t;
+    uint64_t    *sums;
+    ngx_uint_t   i;
 
     sums = ngx_pcalloc(r->pool, ngx_analytics_series(zone->types + 1)
                                 * sizeof(uint64_t));
@@ -359,7 +358,7 @@ ngx_http_analytics_copy_recent(ngx_http_request_t *r,
     if (ngx_http_analytics_sum_minutes(zone, first, minutes, sums,
                                        ngx_analytics_series(zone->types + 1))
         != NGX_OK
-        || ngx_http_analytics_copy_types(r, zone, &counts, &ntypes, &t)
+        || ngx_http_analytics_copy_types(r, zone, types, n, totals)
            != NGX_OK)
     {
         return NGX_ERROR;
@@ -367,17 +366,12 @@ ngx_http_analytics_copy_recent(ngx_http_request_t *r,
 
     *total = 0;
 
-    for (i = 0, j = 0; i < ntypes; i++) {
-        counts[i].count = sums[ngx_analytics_series(i)];
-
-        if (counts[i].count) {
-            *total += counts[i].count;
-            counts[j++] = counts[i];
-        }
+    for (i = 0; i < *n; i++) {
+        (*types)[i].count = sums[ngx_analytics_series(i)];
+        *total += (*types)[i].count;
     }
 
-    *types = counts;
-    *n = j;
+    *n = ngx_http_analytics_counted(*types, *n);
 
     return NGX_OK;
 }
