@@ -16,14 +16,15 @@ export TOP BUILD
 .DELETE_ON_ERROR:
 
 
-.PHONY: FORCE help run module test check prove prove-sanitized fuzz bench lint static \
-	install clean \
+.PHONY: FORCE help run module test check prove prove-sanitized torture fuzz \
+	bench lint static install clean \
 	setup-run setup-test setup-bench
 
 help:
 	@echo "make run      build and serve on 127.0.0.1:8080 until Ctrl-C"
 	@echo "              (PORT=, LISTEN=, DATA=, HOSTS=, WORKERS=)"
 	@echo "make test     build and pass all tests"
+	@echo "make torture  kill, cut and fill up for half an hour or more"
 	@echo "make bench    measure, and print the table of figures"
 	@echo "make fuzz     feed the scanner with malformed documents"
 	@echo "              (TIME=600, seconds)"
@@ -35,7 +36,7 @@ help:
 
 
 run: setup-run
-	@$(MAKE) --no-print-directory -s module html
+	@$(MAKE) --no-print-directory -s module html reader
 	@exec misc/run.sh
 
 test: setup-test
@@ -112,6 +113,18 @@ $(FAULTY): $(BUILD)/faults/Makefile $(SOURCES)
 , := ,
 
 
+# The log's reader: a program of its own.
+
+READER = $(BUILD)/analytics-log
+
+.PHONY: reader
+reader: $(READER)
+
+$(READER): misc/analytics-log.c $(BUILD)/gcc/Makefile $(SOURCES)
+	@gcc -O2 -Wall -Wextra -Werror -Wno-unused-parameter $(HARDENING) \
+	    $(INCLUDES) -o $@ $< $(FLOORS) $(LIBS)
+
+
 # The pages, staged with the libraries that npm brings.
 
 VENDOR = $(BUILD)/html/vendor
@@ -148,6 +161,7 @@ TESTS = $(patsubst t/unit/%.c,$(UNIT)/%,$(wildcard t/unit/*.c))
 INCLUDES = -I $(NGINX_SRC)/src/core -I $(NGINX_SRC)/src/event \
 	-I $(NGINX_SRC)/src/event/modules -I $(NGINX_SRC)/src/os/unix \
 	-I $(BUILD)/gcc -I $(TOP)/$(SRC) -I $(TOP)/t/unit
+LIBS = -lcjson -lsqlite3 -lm
 WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter
 
 # sanitized, with fault points; and the scanner's portable path, which SSE2
@@ -169,10 +183,10 @@ $(UNIT)/portable.a: $(BUILD)/gcc/Makefile $(SOURCES)
 	$(call archive,-U__SSE2__)
 
 $(UNIT)/portable_%: t/unit/%.c $(UNIT)/portable.a $(wildcard t/unit/*.h)
-	@gcc $(TESTFLAGS) -U__SSE2__ -o $@ $< $(UNIT)/portable.a -lcjson -lm
+	@gcc $(TESTFLAGS) -U__SSE2__ -o $@ $< $(UNIT)/portable.a $(LIBS)
 
 $(UNIT)/%: t/unit/%.c $(UNIT)/floors.a $(wildcard t/unit/*.h)
-	@gcc $(TESTFLAGS) -o $@ $< $(UNIT)/floors.a -lcjson -lm
+	@gcc $(TESTFLAGS) -o $@ $< $(UNIT)/floors.a $(LIBS)
 
 FUZZERS = $(patsubst t/fuzz/%.c,%,$(wildcard t/fuzz/*.c))
 FUZZ = $(patsubst %,$(BUILD)/fuzz/%,$(FUZZERS))
@@ -183,7 +197,7 @@ $(BUILD)/fuzz/%: t/fuzz/%.c $(BUILD)/gcc/Makefile $(SOURCES) \
 		$(wildcard t/unit/*.h)
 	@mkdir -p $(@D)
 	@clang -g -O1 $(WARNINGS) -fsanitize=fuzzer,address,undefined \
-	    -fno-sanitize-recover=all $(INCLUDES) -o $@ $< $(FLOORS) -lcjson -lm
+	    -fno-sanitize-recover=all $(INCLUDES) -o $@ $< $(FLOORS) $(LIBS)
 
 # libFuzzer adds what it finds to the first corpus: not to that of the tree
 # $(1) fuzzer, $(2) options
@@ -197,6 +211,16 @@ fuzz: setup-test
 	    -print_final_stats=1) && ) true
 
 
+# Libraries to be preloaded: disks that fail, power that is cut.
+
+PRELOAD = $(patsubst t/preload/%.c,$(BUILD)/preload/%.so,\
+	$(wildcard t/preload/*.c))
+
+$(BUILD)/preload/%.so: t/preload/%.c
+	@mkdir -p $(@D)
+	@gcc -O2 -g -Wall -Wextra -Werror -fPIC -shared -o $@ $< -ldl
+
+
 # The tests.
 
 BROWSER = $(BUILD)/npm/page/.done
@@ -207,7 +231,7 @@ $(BROWSER): t/page/package.json t/page/package-lock.json
 	@cd $(@D) && $(NPM)
 	@touch $@
 
-check: module html lint $(SANITIZED) $(FAULTY) $(TESTS) $(PORTABLE) $(FUZZ) \
+check: module html reader lint $(PRELOAD) $(SANITIZED) $(FAULTY) $(TESTS) $(PORTABLE) $(FUZZ) \
 		$(BROWSER) $(BUILD)/clang/ngx_http_analytics_module.so
 	@$(MAKE) --no-print-directory static || echo "without the static build"
 	@echo "fuzzing, $(FUZZ_RUNS) inputs each"
@@ -217,7 +241,12 @@ check: module html lint $(SANITIZED) $(FAULTY) $(TESTS) $(PORTABLE) $(FUZZ) \
 	@$(MAKE) --no-print-directory prove prove-sanitized
 
 prove:
-	@prove -I t/lib $(PROVE) $(TESTS) $(PORTABLE) t/
+	@prove -I t/lib $(PROVE) $(TESTS) $(PORTABLE) t/ t/torture/
+
+# the proofs in full
+torture: setup-test
+	@$(MAKE) --no-print-directory module reader $(PRELOAD) $(FAULTY)
+	@ANALYTICS_TORTURE=1 prove -v -I t/lib $(PROVE) t/torture/
 
 # the same module with sanitizers; loads and pages were tried without
 prove-sanitized:
@@ -226,7 +255,9 @@ prove-sanitized:
 	    ANALYTICS_PRELOAD="$$(gcc -print-file-name=libasan.so) \
 $$(gcc -print-file-name=libubsan.so)" \
 	    prove -I t/lib $(PROVE) $(patsubst %,t/%.t,collect stats summary \
-	    bad_input bodies bounds http2 reload directives)
+	    bad_input bodies bounds http2 reload directives events \
+	    torture/03_reload torture/05_torn torture/06_checkpoints \
+	    torture/11_idempotent)
 
 
 # Warnings: gcc's and clang's stop a build; these are looked at beside them.
@@ -268,11 +299,12 @@ PREFIX = /usr/share/nginx-analytics
 MODULES = /usr/share/nginx/modules-available
 
 install: setup-run
-	@$(MAKE) --no-print-directory -s module html
+	@$(MAKE) --no-print-directory -s module html reader
 	install -D -m 644 $(MODULE) \
 	    $(DESTDIR)/usr/lib/nginx/modules/$(notdir $(MODULE)).new
 	mv $(DESTDIR)/usr/lib/nginx/modules/$(notdir $(MODULE)).new \
 	    $(DESTDIR)/usr/lib/nginx/modules/$(notdir $(MODULE))
+	install -D -m 755 $(READER) $(DESTDIR)/usr/bin/analytics-log
 	install -d $(DESTDIR)$(PREFIX)/html/vendor \
 	    $(DESTDIR)/etc/nginx/modules-enabled $(DESTDIR)$(MODULES)
 	install -m 644 $(BUILD)/html/*.* $(DESTDIR)$(PREFIX)/html

@@ -19,13 +19,14 @@ export class ApiError extends Error {
 }
 
 /*
- * Returns { data, note }: note is null, or says why the answer is not exact.
- * Aborting through signal throws an AbortError, as fetch() does.
+ * Returns { data, note, text, headers }: note is null, or says why the answer
+ * is not exact; text is what data was read from.  Aborting through signal throws an
+ * AbortError, as fetch() does.
  */
 export async function call(path, options = {}) {
     const { signal, patience = PATIENCE, ...init } = options;
     const limit = AbortSignal.timeout(patience);
-    let response, data;
+    let response, text, data;
 
     try {
         response = await fetch(path, {
@@ -34,7 +35,8 @@ export async function call(path, options = {}) {
             headers: { Accept: 'application/json', ...init.headers },
             signal: signal ? AbortSignal.any([signal, limit]) : limit,
         });
-        data = await body(response);
+        text = await response.text();
+        data = parsed(text, response);
 
     } catch (error) {
         if (signal?.aborted || error instanceof ApiError) {
@@ -50,12 +52,13 @@ export async function call(path, options = {}) {
             ?? `The server answered ${response.status}`, data);
     }
 
-    return { data, note: exactness(response.headers.get('X-Analytics-Exact')) };
+    const { headers } = response;
+
+    return { data, note: exactness(headers.get('X-Analytics-Exact')),
+             text, headers };
 }
 
-async function body(response) {
-    const text = await response.text();
-
+function parsed(text, response) {
     try {
         return JSON.parse(text) ?? {};
     } catch {

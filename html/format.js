@@ -1,5 +1,6 @@
 /*
- * Numbers and times as people read them.  Times are UTC, as in the API.
+ * Numbers and times as people read them.  Times are UTC, as in the API,
+ * unless they are called local: then they are in the reader's time zone.
  */
 
 export const HOUR = 3600e3;
@@ -43,6 +44,34 @@ export const time = (text) => {
     const ms = Date.parse(text);
     return Number.isNaN(ms) ? text : `${moment(ms)} UTC`;
 };
+
+const local = new Intl.DateTimeFormat('en-GB', {
+    day: 'numeric', month: 'short', year: 'numeric', hour: '2-digit',
+    minute: '2-digit', second: '2-digit',
+});
+const localZone = new Intl.DateTimeFormat('en-GB', { timeZoneName: 'short' });
+
+export const timeZone = () => local.resolvedOptions().timeZone;
+
+export function localTime(text) {
+    const ms = Date.parse(text);
+    return Number.isNaN(ms) ? text : local.format(ms);
+}
+
+/* With the fraction as the server wrote it, and with the zone. */
+export function localTimeExact(text) {
+    const ms = Date.parse(text);
+
+    if (Number.isNaN(ms)) {
+        return text;
+    }
+
+    const fraction = text.match(/\.\d+/)?.[0] ?? '';
+    const zone = localZone.formatToParts(ms)
+        .find((part) => part.type === 'timeZoneName').value;
+
+    return `${local.format(ms)}${fraction} ${zone}`;
+}
 
 export const isoDay = (ms) => new Date(ms).toISOString().slice(0, 10);
 

@@ -8,6 +8,9 @@ import { count, time } from './format.js';
 import { call } from './api.js';
 import { bars } from './charts.js';
 
+const searchFor = (user) =>
+    `/events.html?${new URLSearchParams({ user_id: user })}`;
+
 export class Person {
     constructor() {
         this.name = null;
@@ -75,7 +78,9 @@ export class Person {
 
         this.facts.replaceChildren(
             el('b', { textContent: data.user_id, title: data.user_id }),
-            `${count(data.total_events, 'event')}, ${between}`);
+            `${count(data.total_events, 'event')}, ${between}. `,
+            el('a', { href: searchFor(data.user_id),
+                      textContent: 'Show them' }));
         this.chart(data.events_by_type.map((row) =>
             ({ name: row.event_type, count: row.count })), data.total_events);
         setText(this.problem, '');

@@ -1,19 +1,36 @@
 #!/bin/bash
 # Serves everything in the foreground, on a private nginx.
 #   PORT=8080  LISTEN=127.0.0.1  DATA=./data  WORKERS=auto
+# As root, nginx's workers are www-data: DATA must be where they can go, and
+# without DATA= it is /var/lib/nginx-analytics where ./data is not.
 #   HOSTS="names that the site is asked for, beside localhost"
 
 set -eu
 
 PORT=${PORT:-8080}
 LISTEN=${LISTEN:-127.0.0.1}
-DATA=${DATA:-$TOP/data}
 HOSTS=${HOSTS:-}
 WORKERS=${WORKERS:-$(nproc)}
 [ "$WORKERS" -ge 2 ] || WORKERS=2
 
-mkdir -p "$DATA"
+# Whether those who write to a folder can go there.
+reachable() {
+    [ "$(id -u)" != 0 ] || setpriv --reuid=www-data --regid=www-data \
+        --clear-groups test -x "$1"
+}
+
+if [ -z "${DATA:-}" ]; then
+    DATA=$TOP/data
+    reachable "$TOP" || DATA=${STATE:-/var/lib}/nginx-analytics
+fi
+
+[ -d "$DATA" ] || { mkdir -p "$(dirname "$DATA")" && mkdir -m 700 "$DATA"; }
 DATA=$(cd "$DATA" && pwd)
+
+reachable "$(dirname "$DATA")" || {
+    echo "DATA=$DATA: www-data, as whom nginx's workers run, cannot go there" >&2
+    exit 1
+}
 
 # What workers read lies where they can reach it: as root they become
 # www-data, who is let into neither /root nor many a home.
@@ -39,6 +56,8 @@ case $LISTEN in *:*) address="[${LISTEN//[\[\]]/}]" ;; esac
 
 names=$(printf '%s\n' localhost 127.0.0.1 '[::1]' "$address" "$(uname -n)" \
     $HOSTS | sort -u | tr '\n' ' ')
+
+sed -i "s|path  *[^;]*;|path    $DATA;|" "$RUN/analytics/zone.conf"
 
 sed -e "s|127\.0\.0\.1:8080|$address:$PORT|" \
     -e "s|server_name .*;|server_name $names;|" \
@@ -93,7 +112,7 @@ echo "    curl -H 'Content-Type: application/json' \\"
 echo "         -d '{\"user_id\":\"user_123\",\"event_type\":\"page_view\"}' \\"
 echo "         http://$address:$PORT/events/"
 echo
-echo "    Ctrl-C stops it."
+echo "    The events are in $DATA.  Ctrl-C stops it."
 echo
 
 # A signal ends a wait with a status of its own.  nginx may have ended by then:

@@ -4,9 +4,10 @@
 
 set -eu
 
-run="nginx nginx-dev gcc make libc6-dev libcjson-dev zlib1g-dev libssl-dev"
+run="nginx nginx-dev gcc make libc6-dev libcjson-dev zlib1g-dev libssl-dev
+     libsqlite3-dev"
 test="$run perl clang libclang-rt-14-dev nghttp2-client chromium
-      fonts-dejavu-core cppcheck clang-tidy procps"
+      fonts-dejavu-core cppcheck clang-tidy procps sqlite3"
 bench="$run perl wrk libnginx-mod-http-lua lua-cjson"
 
 case "${1-}" in

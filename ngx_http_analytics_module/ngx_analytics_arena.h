@@ -23,10 +23,8 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
+#include "ngx_analytics_fault.h"
 #include "ngx_analytics_layout.h"
-
-
-#define ngx_analytics_barrier()  __asm__ __volatile__ ("" ::: "memory")
 
 
 /*
@@ -48,31 +46,11 @@
 
 #if (NGX_ANALYTICS_FAULTS)
 
-#include <signal.h>
-
-/* kills this process at the n-th fault point from now, if not 0 */
-extern ngx_int_t    ngx_analytics_fault;
-
 /* the longest transaction so far */
 extern uint64_t     ngx_analytics_undo_high;
 
 /* called after each transaction, if not NULL */
 extern void       (*ngx_analytics_committed)(ngx_analytics_zone_t *z);
-
-#define ngx_analytics_fault_point()                                           \
-    do {                                                                      \
-        ngx_analytics_barrier();                                              \
-                                                                              \
-        if (ngx_analytics_fault && --ngx_analytics_fault == 0) {              \
-            raise(SIGKILL);                                                   \
-        }                                                                     \
-                                                                              \
-        ngx_analytics_barrier();                                              \
-    } while (0)
-
-#else
-
-#define ngx_analytics_fault_point()
 
 #endif
 

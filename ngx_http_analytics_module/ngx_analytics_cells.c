@@ -23,6 +23,8 @@
 static uint64_t ngx_analytics_cell_add(ngx_analytics_zone_t *z,
     ngx_analytics_level_e level, ngx_uint_t series, int64_t bucket,
     uint32_t *hint);
+static void ngx_analytics_cells_lost(ngx_analytics_zone_t *z,
+    ngx_analytics_level_e level, int64_t bucket);
 static ngx_int_t ngx_analytics_cells_sweep(ngx_analytics_zone_t *z);
 static int64_t ngx_analytics_cells_oldest(ngx_analytics_zone_t *z,
     ngx_analytics_level_e level, int64_t end);
@@ -393,16 +395,123 @@ ngx_analytics_cell_add(ngx_analytics_zone_t *z, ngx_analytics_level_e level,
         }
     }
 
+    ngx_analytics_cells_lost(z, level, bucket);
+
+    return 0;
+}
+
+
+static void
+ngx_analytics_cells_lost(ngx_analytics_zone_t *z,
+    ngx_analytics_level_e level, int64_t bucket)
+{
     ngx_analytics_add(z, &z->lost, 1);
 
     if (level == NGX_ANALYTICS_HOURS
-        && number < NGX_ANALYTICS_RING_HOURS
+        && ngx_analytics_cells_number(bucket) < NGX_ANALYTICS_RING_HOURS
         && bucket >= z->lost_hour)
     {
         ngx_analytics_put_time(z, &z->lost_hour, bucket + 1);
     }
+}
 
-    return 0;
+
+ngx_analytics_chunk_t *
+ngx_analytics_cells_next(ngx_analytics_zone_t *z,
+    ngx_analytics_cells_walk_t *walk)
+{
+    int64_t  end;
+
+    if (!walk->started) {
+        walk->started = 1;
+        walk->level = NGX_ANALYTICS_HOURS;
+        walk->number = z->spans[walk->level].horizon;
+    }
+
+    if (walk->block == walk->last) {
+        walk->last = 0;
+    }
+
+    while (walk->last == 0) {
+        end = ngx_analytics_cells_end(z, walk->level);
+
+        if (walk->number == end) {
+
+            if (walk->level == NGX_ANALYTICS_MINUTES) {
+                return NULL;
+            }
+
+            walk->level = NGX_ANALYTICS_MINUTES;
+            walk->number = z->spans[walk->level].horizon;
+            continue;
+        }
+
+        walk->block = *ngx_analytics_chunk_ring(z, walk->level,
+                                                walk->number);
+
+        /* the place may hold an earlier round's, not yet swept */
+
+        if (walk->block
+            && ngx_analytics_chunk_number(ngx_analytics_chunk(z, walk->block))
+               == walk->number)
+        {
+            walk->last = walk->block;
+        }
+
+        walk->number++;
+    }
+
+    walk->block = ngx_analytics_chunk(z, walk->block)->link;
+
+    return ngx_analytics_chunk(z, walk->block);
+}
+
+
+void
+ngx_analytics_cells_restore(ngx_analytics_zone_t *z,
+    ngx_analytics_level_e level, ngx_uint_t series, int64_t number,
+    uint64_t *counts)
+{
+    int64_t      first;
+    uint32_t     n;
+    uint64_t    *to;
+    ngx_uint_t   i;
+
+    n = ngx_analytics_chunk_find(z,
+                             ngx_analytics_chunk_key(level, series, number));
+
+    if (n == 0 && ngx_analytics_pool_left(&z->cells) == 0) {
+        ngx_analytics_cells_room(z, z->received);
+    }
+
+    if (number < z->spans[level].horizon
+        || number >= ngx_analytics_cells_end(z, level))
+    {
+        return;
+    }
+
+    if (n == 0) {
+        n = ngx_analytics_chunk_create(z, level, series, number);
+    }
+
+    first = number * NGX_ANALYTICS_CHUNK;
+    to = n ? ngx_analytics_chunk(z, n)->counts : NULL;
+
+    for (i = 0; i < NGX_ANALYTICS_CHUNK; i++) {
+
+        if (counts[i] == 0) {
+            continue;
+        }
+
+        if (to) {
+            ngx_analytics_add(z, &to[i], counts[i]);
+
+        } else {
+            ngx_analytics_cells_lost(z, level, first + (int64_t) i);
+        }
+    }
+
+    ngx_analytics_commit(z);
 }
 
 

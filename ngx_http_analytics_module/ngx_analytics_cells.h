@@ -41,6 +41,16 @@
     (NGX_ANALYTICS_CELLS_NEED * (NGX_ANALYTICS_CHUNK_WORDS + 3) + 3)
 
 
+/* walks the chunks; zeroed at first */
+typedef struct {
+    ngx_uint_t              started;
+    ngx_analytics_level_e   level;
+    int64_t                 number;
+    uint32_t                block;
+    uint32_t                last;      /* of its period */
+} ngx_analytics_cells_walk_t;
+
+
 void ngx_analytics_cells_init(ngx_analytics_zone_t *z);
 
 /* Transactions of their own: moves the horizons to a time of receipt. */
@@ -55,6 +65,22 @@ void ngx_analytics_cells_room(ngx_analytics_zone_t *z, int64_t received);
 /* Counts an event of that type and time. */
 void ngx_analytics_cells_fold(ngx_analytics_zone_t *z, ngx_uint_t type,
     int64_t time);
+
+/*
+ * Returns the next chunk that is not behind its level's horizon, or NULL:
+ * the hours first, and of each level the oldest period.
+ */
+ngx_analytics_chunk_t *ngx_analytics_cells_next(ngx_analytics_zone_t *z,
+    ngx_analytics_cells_walk_t *walk);
+
+/*
+ * Transactions of their own: adds the counts of a chunk, which is a new one
+ * unless its type had to become "other".  What is behind the horizon is left
+ * out, and if there is no room then the oldest go, as when events are folded.
+ */
+void ngx_analytics_cells_restore(ngx_analytics_zone_t *z,
+    ngx_analytics_level_e level, ngx_uint_t series, int64_t number,
+    uint64_t *counts);
 
 /* Since when the hours are complete. */
 int64_t ngx_analytics_cells_from(ngx_analytics_zone_t *z);

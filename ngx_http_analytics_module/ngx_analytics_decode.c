@@ -10,12 +10,14 @@
 #include "ngx_analytics_fields.h"
 #include "ngx_analytics_hash.h"
 #include "ngx_analytics_json.h"
+#include "ngx_analytics_twins.h"
 
 
 #define NGX_ANALYTICS_SEEN_USER   0x01
 #define NGX_ANALYTICS_SEEN_TYPE   0x02
 #define NGX_ANALYTICS_SEEN_TIME   0x04
 #define NGX_ANALYTICS_SEEN_PROPS  0x08
+#define NGX_ANALYTICS_SEEN_ID     0x10
 
 
 static ngx_int_t ngx_analytics_decode_objects(ngx_analytics_decode_t *d,
@@ -27,6 +29,8 @@ static ngx_int_t ngx_analytics_decode_event(ngx_analytics_decode_t *d,
 static ngx_int_t ngx_analytics_decode_member(ngx_analytics_decode_t *d,
     ngx_analytics_json_t *json, ngx_analytics_event_t *event, ngx_str_t *key,
     ngx_uint_t *seen);
+static ngx_uint_t ngx_analytics_decode_find(ngx_analytics_format_t *f,
+    ngx_str_t *key, ngx_str_t **field);
 static ngx_int_t ngx_analytics_decode_rest(ngx_analytics_decode_t *d,
     ngx_analytics_json_t *json, ngx_str_t *properties);
 static void ngx_analytics_decode_missing(ngx_analytics_decode_t *d,
@@ -39,7 +43,7 @@ static ngx_analytics_event_t *ngx_analytics_decode_clear(
 
 
 static ngx_str_t  ngx_analytics_no_field = ngx_null_string;
-static ngx_str_t  ngx_analytics_id = ngx_string("id");
+static ngx_str_t  ngx_analytics_number = ngx_string("id");
 
 
 static ngx_inline ngx_uint_t
@@ -93,6 +97,10 @@ ngx_analytics_decode(ngx_analytics_decode_t *d, u_char *data, size_t len)
 
         d->offset = json.pos - json.start;
         return NGX_DECLINED;
+    }
+
+    if (rc == NGX_OK && d->nerrors == 0 && d->format->id.len) {
+        rc = ngx_analytics_twins(d);
     }
 
     if (d->failed) {
@@ -268,31 +276,12 @@ ngx_analytics_decode_member(ngx_analytics_decode_t *d,
     ngx_analytics_json_t *json, ngx_analytics_event_t *event, ngx_str_t *key,
     ngx_uint_t *seen)
 {
-    ngx_str_t               *field;
-    ngx_uint_t               bit;
-    ngx_analytics_format_t  *f;
+    ngx_str_t   *field;
+    ngx_uint_t   bit;
 
-    f = d->format;
+    bit = ngx_analytics_decode_find(d->format, key, &field);
 
-    if (ngx_analytics_same(key, &f->user)) {
-        field = &f->user;
-        bit = NGX_ANALYTICS_SEEN_USER;
-
-    } else if (!f->constant && ngx_analytics_same(key, &f->type)) {
-        field = &f->type;
-        bit = NGX_ANALYTICS_SEEN_TYPE;
-
-    } else if (f->time.len && ngx_analytics_same(key, &f->time)) {
-        field = &f->time;
-        bit = NGX_ANALYTICS_SEEN_TIME;
-
-    } else if (f->properties.len && !f->rest
-               && ngx_analytics_same(key, &f->properties))
-    {
-        field = &f->properties;
-        bit = NGX_ANALYTICS_SEEN_PROPS;
-
-    } else {
+    if (bit == 0) {
         return ngx_analytics_json_value(json, NULL) == NGX_OK ? NGX_OK
                                                               : NGX_DECLINED;
     }
@@ -315,29 +304,67 @@ ngx_analytics_decode_member(ngx_analytics_decode_t *d,
     case NGX_ANALYTICS_SEEN_TIME:
         return ngx_analytics_decode_time(d, json, &event->time);
 
+    case NGX_ANALYTICS_SEEN_ID:
+        return ngx_analytics_decode_id(d, json, &event->id);
+
     default: /* NGX_ANALYTICS_SEEN_PROPS */
         return ngx_analytics_decode_properties(d, json, &event->properties);
     }
 }
 
 
+/* Which member it is, or 0 if it is not mapped. */
+
+static ngx_uint_t
+ngx_analytics_decode_find(ngx_analytics_format_t *f, ngx_str_t *key,
+    ngx_str_t **field)
+{
+    if (ngx_analytics_same(key, &f->user)) {
+        *field = &f->user;
+        return NGX_ANALYTICS_SEEN_USER;
+    }
+
+    if (!f->constant && ngx_analytics_same(key, &f->type)) {
+        *field = &f->type;
+        return NGX_ANALYTICS_SEEN_TYPE;
+    }
+
+    if (f->time.len && ngx_analytics_same(key, &f->time)) {
+        *field = &f->time;
+        return NGX_ANALYTICS_SEEN_TIME;
+    }
+
+    if (f->properties.len && !f->rest
+        && ngx_analytics_same(key, &f->properties))
+    {
+        *field = &f->properties;
+        return NGX_ANALYTICS_SEEN_PROPS;
+    }
+
+    if (f->id.len && ngx_analytics_same(key, &f->id)) {
+        *field = &f->id;
+        return NGX_ANALYTICS_SEEN_ID;
+    }
+
+    return 0;
+}
+
+
 /*
  * Builds the object of all members that are not mapped, each as it was
- * sent, and leaves the scanner where it was.  "id" is mapped, too: it is the
- * name of the event's own.
+ * sent, and leaves the scanner where it was.  "id" is mapped, too: in answers
+ * it is the event's number.
  */
 
 static ngx_int_t
 ngx_analytics_decode_rest(ngx_analytics_decode_t *d,
     ngx_analytics_json_t *json, ngx_str_t *properties)
 {
-    u_char                   buf[NGX_ANALYTICS_ESCAPED_MAX], *start, *p;
-    ngx_str_t                raw, key, value;
-    ngx_uint_t               first, escaped;
-    ngx_analytics_json_t     walk;
-    ngx_analytics_format_t  *f;
+    u_char                 buf[NGX_ANALYTICS_ESCAPED_MAX], *start, *p;
+    ngx_str_t              raw, key, value, *field;
+    ngx_uint_t             first, escaped;
+    ngx_analytics_json_t   walk;
 
-    f = d->format;
     walk = *json;
 
     if (ngx_analytics_json_value(json, &raw) != NGX_OK) {
@@ -373,10 +400,8 @@ ngx_analytics_decode_rest(ngx_analytics_decode_t *d,
             ngx_analytics_decode_key(&key, buf);
         }
 
-        if (ngx_analytics_same(&key, &ngx_analytics_id)
-            || ngx_analytics_same(&key, &f->user)
-            || (!f->constant && ngx_analytics_same(&key, &f->type))
-            || (f->time.len && ngx_analytics_same(&key, &f->time)))
+        if (ngx_analytics_same(&key, &ngx_analytics_number)
+            || ngx_analytics_decode_find(d->format, &key, &field))
         {
             continue;
         }
@@ -426,6 +451,14 @@ void
 ngx_analytics_decode_error(ngx_analytics_decode_t *d, ngx_str_t *field,
     const char *detail)
 {
+    ngx_analytics_decode_error_of(d, d->n - 1, field, detail);
+}
+
+
+void
+ngx_analytics_decode_error_of(ngx_analytics_decode_t *d, ngx_uint_t index,
+    ngx_str_t *field, const char *detail)
+{
     ngx_analytics_error_t  *error;
 
     if (d->nerrors == NGX_ANALYTICS_ERRORS_MAX) {
@@ -445,7 +478,7 @@ ngx_analytics_decode_error(ngx_analytics_decode_t *d, ngx_str_t *field,
 
     error = &d->errors[d->nerrors++];
 
-    error->index = d->n - 1;
+    error->index = index;
     error->field = *field;
     error->detail = detail;
 }
@@ -506,7 +539,9 @@ ngx_analytics_decode_clear(ngx_analytics_decode_t *d,
     ngx_str_null(&event->user);
     event->type = d->format->type;
     ngx_str_null(&event->properties);
+    ngx_str_null(&event->id);
     event->time = NGX_ANALYTICS_TIME_NONE;
+    event->known = 0;
 
     return event;
 }

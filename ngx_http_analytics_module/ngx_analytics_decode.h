@@ -47,6 +47,7 @@ typedef struct {
     ngx_analytics_format_t  *format;
     int64_t                  now;      /* microseconds */
     ngx_uint_t               ndjson;   /* objects, each a line */
+    uint64_t                 key[2];   /* random; if the format has an id */
     ngx_analytics_alloc_pt   alloc;    /* for the runs and unescaped text */
     void                    *ctx;
 
@@ -68,6 +69,7 @@ typedef struct {
 /*
  * Reads a whole body: an object, an array of objects, or objects that follow
  * each other.  Texts of the events are slices of the body where they can be.
+ * An event that was in the body before, by its own id, is known.
  * Returns
  *     NGX_OK        d->n events are in the runs
  *     NGX_DECLINED  not JSON: d->err and d->offset say why

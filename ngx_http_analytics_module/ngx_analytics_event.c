@@ -14,13 +14,20 @@ enum {
     NGX_ANALYTICS_KEY_USER = 0,
     NGX_ANALYTICS_KEY_TYPE,
     NGX_ANALYTICS_KEY_TIME,
-    NGX_ANALYTICS_KEY_PROPS
+    NGX_ANALYTICS_KEY_PROPS,
+    NGX_ANALYTICS_KEY_ID,
+    NGX_ANALYTICS_KEYS
 };
 
 
+static void ngx_analytics_write_key(ngx_analytics_writer_t *w,
+    ngx_analytics_format_t *format, ngx_uint_t key);
+static void ngx_analytics_write_event_time(ngx_analytics_writer_t *w,
+    ngx_analytics_format_t *format, int64_t time);
+static void ngx_analytics_write_event_properties(ngx_analytics_writer_t *w,
+    ngx_analytics_format_t *format, ngx_str_t *properties);
 static void ngx_analytics_write_members(ngx_analytics_writer_t *w,
     ngx_str_t *object);
-static ngx_uint_t ngx_analytics_canonical_integer(ngx_str_t *text);
 
 
 ngx_int_t
@@ -28,15 +35,16 @@ ngx_analytics_format_init(ngx_analytics_format_t *format,
     ngx_analytics_alloc_pt alloc, void *ctx)
 {
     ngx_uint_t               i;
-    ngx_str_t               *names[4];
+    ngx_str_t               *names[NGX_ANALYTICS_KEYS];
     ngx_analytics_writer_t   w;
 
     names[NGX_ANALYTICS_KEY_USER] = &format->user;
     names[NGX_ANALYTICS_KEY_TYPE] = &format->type;
     names[NGX_ANALYTICS_KEY_TIME] = &format->time;
     names[NGX_ANALYTICS_KEY_PROPS] = &format->properties;
+    names[NGX_ANALYTICS_KEY_ID] = &format->id;
 
-    for (i = 0; i < 4; i++) {
+    for (i = 0; i < NGX_ANALYTICS_KEYS; i++) {
         ngx_analytics_writer_init(&w, alloc, ctx, names[i]->len + 16);
 
         ngx_analytics_write_literal(&w, ",");
@@ -60,63 +68,108 @@ ngx_analytics_event_write(ngx_analytics_writer_t *w,
     ngx_analytics_format_t *format, ngx_analytics_event_t *event,
     uint64_t id, int64_t received)
 {
-    u_char      buf[NGX_INT64_LEN + 8], *p;
-    int64_t     time;
-    ngx_str_t  *key;
+    ngx_analytics_write_literal(w, "{");
 
-    key = format->keys;
-
-    ngx_analytics_write_literal(w, "{\"id\":");
-    ngx_analytics_write_uint(w, id);
-
-    ngx_analytics_write_raw(w, key[NGX_ANALYTICS_KEY_USER].data,
-                            key[NGX_ANALYTICS_KEY_USER].len);
-
-    if (format->integer && ngx_analytics_canonical_integer(&event->user)) {
-        ngx_analytics_write_raw(w, event->user.data, event->user.len);
-
-    } else {
-        ngx_analytics_write_string(w, &event->user);
+    if (id) {
+        ngx_analytics_write_literal(w, "\"id\":");
+        ngx_analytics_write_uint(w, id);
     }
 
+    if (format->id.len && event->id.len) {
+        ngx_analytics_write_key(w, format, NGX_ANALYTICS_KEY_ID);
+        ngx_analytics_write_string(w, &event->id);
+    }
+
+    ngx_analytics_write_key(w, format, NGX_ANALYTICS_KEY_USER);
+
+    ngx_analytics_user_write(w, format, &event->user);
+
     if (!format->constant) {
-        ngx_analytics_write_raw(w, key[NGX_ANALYTICS_KEY_TYPE].data,
-                                key[NGX_ANALYTICS_KEY_TYPE].len);
+        ngx_analytics_write_key(w, format, NGX_ANALYTICS_KEY_TYPE);
         ngx_analytics_write_string(w, &event->type);
     }
 
     if (format->time.len) {
-        time = event->time == NGX_ANALYTICS_TIME_NONE ? received
-                                                      : event->time;
-
-        ngx_analytics_write_raw(w, key[NGX_ANALYTICS_KEY_TIME].data,
-                                key[NGX_ANALYTICS_KEY_TIME].len);
-
-        if (format->unit) {
-            p = ngx_analytics_epoch_format(buf, time, format->unit);
-            ngx_analytics_write_raw(w, buf, p - buf);
-
-        } else {
-            ngx_analytics_write_time(w, time);
-        }
+        ngx_analytics_write_event_time(w, format,
+                                       event->time == NGX_ANALYTICS_TIME_NONE
+                                       ? received : event->time);
     }
 
-    if (format->rest) {
-        ngx_analytics_write_members(w, &event->properties);
-
-    } else if (format->properties.len) {
-        ngx_analytics_write_raw(w, key[NGX_ANALYTICS_KEY_PROPS].data,
-                                key[NGX_ANALYTICS_KEY_PROPS].len);
-
-        if (event->properties.len) {
-            ngx_analytics_write_raw(w, event->properties.data,
-                                    event->properties.len);
-        } else {
-            ngx_analytics_write_literal(w, "{}");
-        }
+    if (format->properties.len) {
+        ngx_analytics_write_event_properties(w, format, &event->properties);
     }
 
     ngx_analytics_write_literal(w, "}");
+}
+
+
+void
+ngx_analytics_user_write(ngx_analytics_writer_t *w,
+    ngx_analytics_format_t *format, ngx_str_t *user)
+{
+    if (format->integer && ngx_analytics_canonical_integer(user)) {
+        ngx_analytics_write_raw(w, user->data, user->len);
+
+    } else {
+        ngx_analytics_write_string(w, user);
+    }
+}
+
+
+static void
+ngx_analytics_write_key(ngx_analytics_writer_t *w,
+    ngx_analytics_format_t *format, ngx_uint_t key)
+{
+    ngx_str_t  text;
+
+    text = format->keys[key];
+
+    /* it comes with a comma before it */
+
+    if (w->pos > w->start && w->pos[-1] == '{') {
+        text.data++;
+        text.len--;
+    }
+
+    ngx_analytics_write_raw(w, text.data, text.len);
+}
+
+
+static void
+ngx_analytics_write_event_time(ngx_analytics_writer_t *w,
+    ngx_analytics_format_t *format, int64_t time)
+{
+    u_char  buf[NGX_INT64_LEN + 8], *p;
+
+    ngx_analytics_write_key(w, format, NGX_ANALYTICS_KEY_TIME);
+
+    if (format->unit) {
+        p = ngx_analytics_epoch_format(buf, time, format->unit);
+        ngx_analytics_write_raw(w, buf, p - buf);
+
+    } else {
+        ngx_analytics_write_time(w, time);
+    }
+}
+
+
+static void
+ngx_analytics_write_event_properties(ngx_analytics_writer_t *w,
+    ngx_analytics_format_t *format, ngx_str_t *properties)
+{
+    if (format->rest) {
+        ngx_analytics_write_members(w, properties);
+        return;
+    }
+
+    ngx_analytics_write_key(w, format, NGX_ANALYTICS_KEY_PROPS);
+
+    if (properties->len) {
+        ngx_analytics_write_raw(w, properties->data, properties->len);
+
+    } else {
+        ngx_analytics_write_literal(w, "{}");
+    }
 }
 
 
@@ -145,9 +198,7 @@ ngx_analytics_write_members(ngx_analytics_writer_t *w, ngx_str_t *object)
 }
 
 
-/* Tells whether a text is what a format of integers takes. */
-
-static ngx_uint_t
+ngx_uint_t
 ngx_analytics_canonical_integer(ngx_str_t *text)
 {
     u_char    *p, *last;

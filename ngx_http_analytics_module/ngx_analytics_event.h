@@ -21,13 +21,22 @@
 #define NGX_ANALYTICS_TIME_NONE      INT64_MIN
 
 
+/* ngx_analytics_event_t.known: before in the same body, or stored */
+#define NGX_ANALYTICS_KNOWN_TWIN     1
+#define NGX_ANALYTICS_KNOWN_STORED   2
+
+
 typedef struct {
     ngx_str_t       user;              /* 1 to 255 bytes of UTF-8 */
     ngx_str_t       type;              /* likewise */
     ngx_str_t       properties;        /* a JSON object as sent, or empty */
+    ngx_str_t       id;                /* the sender's own, or empty */
     int64_t         time;              /* microseconds; TIME_NONE: received */
     uint64_t        user_hash;         /* set by ngx_analytics_zone_hash() */
     uint64_t        type_hash;
+    uint64_t        id_hash;           /* likewise, if there is an id */
+    uint64_t        digest;
+    ngx_uint_t      known;             /* its id was: not to be folded */
 } ngx_analytics_event_t;
 
 
@@ -48,9 +57,10 @@ typedef struct {
     ngx_str_t       type;              /* or the constant, if constant */
     ngx_str_t       time;              /* empty: the time of receipt */
     ngx_str_t       properties;        /* empty: none are kept */
+    ngx_str_t       id;                /* empty: events have none */
     int64_t         unit;              /* of time, usec; 0: RFC 3339 */
 
-    ngx_str_t       keys[4];           /* "name": in this order, for writing */
+    ngx_str_t       keys[5];           /* "name": in this order, for writing */
 
     unsigned        integer:1;         /* the user is an integer */
     unsigned        constant:1;        /* the type is a constant */
@@ -65,12 +75,19 @@ ngx_int_t ngx_analytics_format_init(ngx_analytics_format_t *format,
     ngx_analytics_alloc_pt alloc, void *ctx);
 
 /*
- * Writes an accepted event in its format, with its id; an event without a
- * time of its own has that of its receipt.
+ * Writes an accepted event in its format, with its id unless that is 0; an
+ * event without a time of its own has that of its receipt.
  */
 void ngx_analytics_event_write(ngx_analytics_writer_t *w,
     ngx_analytics_format_t *format, ngx_analytics_event_t *event,
     uint64_t id, int64_t received);
+
+/* Writes a user as its format does: as an integer or a string. */
+void ngx_analytics_user_write(ngx_analytics_writer_t *w,
+    ngx_analytics_format_t *format, ngx_str_t *user);
+
+/* Tells whether a text is what a format of integers takes. */
+ngx_uint_t ngx_analytics_canonical_integer(ngx_str_t *text);
 
 /* Of ngx_analytics_count_t, for qsort(): by name ascending by bytes, */
 int ngx_libc_cdecl ngx_analytics_name_cmp(const void *one, const void *two);

@@ -70,7 +70,7 @@ ngx_analytics_decode_text(ngx_analytics_decode_t *d,
 }
 
 
-/* Returns what is wrong with a user or a type, or NULL. */
+/* Returns what is wrong with a user, a type or an id, or NULL. */
 
 static const char *
 ngx_analytics_check_name(ngx_str_t *name)
@@ -147,6 +147,19 @@ ngx_analytics_decode_user(ngx_analytics_decode_t *d,
     }
 
     return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_analytics_decode_id(ngx_analytics_decode_t *d,
+    ngx_analytics_json_t *json, ngx_str_t *id)
+{
+    if (ngx_analytics_json_peek(json) == NGX_ANALYTICS_JSON_NULL) {
+        return ngx_analytics_json_value(json, NULL) == NGX_OK ? NGX_OK
+                                                              : NGX_DECLINED;
+    }
+
+    return ngx_analytics_decode_name(d, json, &d->format->id, id);
 }
 
 

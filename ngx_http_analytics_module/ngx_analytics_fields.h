@@ -24,13 +24,17 @@
 #define NGX_ANALYTICS_ESCAPED_MAX  (6 * NGX_ANALYTICS_NAME_MAX)
 
 
-/* a user or a type that is text; field is the member's name */
+/* a user, a type or an id that is text; field is the member's name */
 ngx_int_t ngx_analytics_decode_name(ngx_analytics_decode_t *d,
     ngx_analytics_json_t *json, ngx_str_t *field, ngx_str_t *name);
 
 /* a user, of which the format may say that it is an integer */
 ngx_int_t ngx_analytics_decode_user(ngx_analytics_decode_t *d,
     ngx_analytics_json_t *json, ngx_str_t *name);
+
+/* the event's own; left as it was if null */
+ngx_int_t ngx_analytics_decode_id(ngx_analytics_decode_t *d,
+    ngx_analytics_json_t *json, ngx_str_t *id);
 
 /* microseconds since the epoch; left as it was if null */
 ngx_int_t ngx_analytics_decode_time(ngx_analytics_decode_t *d,
@@ -47,9 +51,13 @@ ngx_int_t ngx_analytics_decode_properties(ngx_analytics_decode_t *d,
 ngx_int_t ngx_analytics_decode_wrong(ngx_analytics_decode_t *d,
     ngx_analytics_json_t *json, ngx_str_t *field, const char *detail);
 
-/* Notes what is wrong with the last event, unless there was enough already. */
+/* Notes what is wrong with the last event, unless there was enough already, */
 void ngx_analytics_decode_error(ngx_analytics_decode_t *d, ngx_str_t *field,
     const char *detail);
+
+/* or with that event. */
+void ngx_analytics_decode_error_of(ngx_analytics_decode_t *d,
+    ngx_uint_t index, ngx_str_t *field, const char *detail);
 
 
 #endif /* _NGX_ANALYTICS_FIELDS_H_INCLUDED_ */

@@ -3,9 +3,10 @@
  * What the zone looks like inside, for the files that fold and answer.
  *
  * The arena starts with ngx_analytics_zone_s.  Behind it, at offsets kept
- * there, lie the types, the hash tables' buckets and two pools of blocks of
- * a fixed size: so nothing ever fragments, and what one pool holds cannot
- * push out what another holds.  A block is known by its number; 0 is none.
+ * there, lie the types, the hash tables' buckets, the ring of keys and two
+ * pools of blocks of a fixed size: so nothing ever fragments, and what one
+ * pool holds cannot push out what another holds.  A block is known by its
+ * number; 0 is none.
  *
  * Copyright (C) The nginx analytics authors
  */
@@ -22,7 +23,7 @@
 
 
 #define NGX_ANALYTICS_MAGIC           0x31656e6f7a414e47ULL
-#define NGX_ANALYTICS_LAYOUT          1
+#define NGX_ANALYTICS_LAYOUT          3
 
 #define NGX_ANALYTICS_UNDO_MAX        256       /* words of a transaction */
 
@@ -135,6 +136,25 @@ typedef struct {
 } ngx_analytics_type_t;
 
 
+/*
+ * A place in the ring of keys.  Those in use are the keys_count ones before
+ * keys_head, around the ring's end: the oldest is keys_count before it, which
+ * is keys_head itself when the ring is full, and the newest is just before.
+ * They are in the order in which they were added.  What has become older than
+ * the window stays until its place is needed; then the same hash may be there
+ * twice, and the newer comes first in the bucket.
+ */
+typedef struct {
+    uint64_t                hash;
+    uint64_t                digest;
+    uint64_t                first;
+    uint64_t                last;
+    int64_t                 received;
+    uint32_t                done;
+    uint32_t                next;      /* 1 + place, in the bucket */
+} ngx_analytics_slot_t;
+
+
 typedef struct {
     uint64_t                count;
     uint64_t                user;      /* its block */
@@ -162,13 +182,15 @@ struct ngx_analytics_zone_s {
     uint64_t                types_hash;
     uint64_t                users_hash;
     uint64_t                cells_hash;
+    uint64_t                keys;
+    uint64_t                keys_hash;
 
     uint32_t                types_max;   /* "other" included */
     uint32_t                types_mask;
     uint32_t                users_mask;
     uint32_t                cells_mask;
-    uint32_t                top_max;
-    uint32_t                reserved;
+    uint32_t                keys_max;    /* places in the ring */
+    uint32_t                keys_mask;
 
     /* changed within transactions only */
 
@@ -177,7 +199,9 @@ struct ngx_analytics_zone_s {
 
     ngx_analytics_program_t program;
 
-    uint64_t                accepted;
+    uint64_t                position;      /* in the log: the next record */
+    uint64_t                seq;           /* of the last event folded */
+    uint64_t                accepted;      /* 0 in the zone of a log */
     int64_t                 received;
     uint64_t                events;
     uint64_t                older;
@@ -197,8 +221,14 @@ struct ngx_analytics_zone_s {
     uint32_t                hand;          /* the last user looked at */
     uint32_t                top_size;
     uint32_t                expired;       /* last of the chunks to free */
+    uint32_t                top_max;
+    uint32_t                unused;
 
     ngx_analytics_span_t    spans[NGX_ANALYTICS_LEVELS];
+
+    int64_t                 keys_lost;     /* no key younger than it left */
+    uint32_t                keys_head;     /* the next key's place */
+    uint32_t                keys_count;
 
     ngx_analytics_top_t     top[NGX_ANALYTICS_TOP_MAX];
     u_char                  hll[NGX_ANALYTICS_HLL_SIZE];
@@ -246,6 +276,27 @@ static ngx_inline ngx_analytics_type_t *
 ngx_analytics_type(ngx_analytics_zone_t *z, ngx_uint_t id)
 {
     return ngx_analytics_at(z, z->types + id * sizeof(ngx_analytics_type_t));
+}
+
+
+static ngx_inline ngx_analytics_slot_t *
+ngx_analytics_slot(ngx_analytics_zone_t *z, uint32_t place)
+{
+    return ngx_analytics_at(z, z->keys
+                               + place * sizeof(ngx_analytics_slot_t));
+}
+
+
+/* The place of the i-th oldest key, i < keys_count. */
+
+static ngx_inline uint32_t
+ngx_analytics_keys_place(ngx_analytics_zone_t *z, uint32_t i)
+{
+    uint64_t  place;
+
+    place = (uint64_t) z->keys_head + z->keys_max - z->keys_count + i;
+
+    return (uint32_t) (place % z->keys_max);
 }
 
 

@@ -82,6 +82,13 @@ ngx_analytics_summarise(ngx_analytics_decode_t *d, const uint64_t key[2],
         for (i = 0; i < run->n; i++) {
             event = &run->events[i];
 
+            if (event->known) {
+
+                /* twice in this list: stored, it would count once */
+
+                continue;
+            }
+
             if (ngx_analytics_tallies_add(&users, &event->user) != NGX_OK
                 || ngx_analytics_tallies_add(&types, &event->type) != NGX_OK)
             {

@@ -60,6 +60,44 @@ ngx_analytics_top_fold(ngx_analytics_zone_t *z, uint32_t block)
 }
 
 
+/*
+ * Those in the heap are stronger than all others, and stay so without the one
+ * that goes, as long as nobody takes the free place who is not.
+ */
+
+void
+ngx_analytics_top_remove(ngx_analytics_zone_t *z, uint32_t block)
+{
+    ngx_uint_t             i, n;
+    ngx_analytics_top_t    last;
+    ngx_analytics_user_t  *user;
+
+    user = ngx_analytics_user(z, block);
+
+    i = user->heap - 1;
+    n = z->top_size - 1;
+    last = z->top[n];
+
+    if (z->live > z->top_size && z->top_max > 1) {
+        ngx_analytics_put32(z, &z->top_max, z->top_max - 1);
+    }
+
+    ngx_analytics_put32(z, &z->top_size, n);
+    ngx_analytics_put32(z, &user->heap, 0);
+
+    if (i == n) {
+        return;
+    }
+
+    if (i && ngx_analytics_top_weaker(z, &last, &z->top[(i - 1) / 2])) {
+        ngx_analytics_top_rise(z, i, last);
+
+    } else {
+        ngx_analytics_top_sink(z, i, last);
+    }
+}
+
+
 static void
 ngx_analytics_top_rise(ngx_analytics_zone_t *z, ngx_uint_t i,
     ngx_analytics_top_t entry)

@@ -1,7 +1,8 @@
 
 /*
  * The most active users: a heap with the weakest on top.  It is exact as
- * long as counts only grow: who belongs here got here with an event.
+ * long as counts only grow: who belongs here got here with an event.  When
+ * one is removed for good it is exact still, but shorter.
  *
  * Copyright (C) The nginx analytics authors
  */
@@ -25,6 +26,9 @@
 
 /* To be called when the count of a user has grown by one. */
 void ngx_analytics_top_fold(ngx_analytics_zone_t *z, uint32_t block);
+
+/* Removes a user that is in the heap. */
+void ngx_analytics_top_remove(ngx_analytics_zone_t *z, uint32_t block);
 
 /*
  * Copies the n strongest, unordered; top has room for the whole heap.

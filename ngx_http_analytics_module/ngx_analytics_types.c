@@ -70,6 +70,27 @@ ngx_analytics_types_fold(ngx_analytics_zone_t *z,
 }
 
 
+void
+ngx_analytics_types_restore(ngx_analytics_zone_t *z, ngx_uint_t id,
+    ngx_str_t *name, uint64_t count)
+{
+    if (id == 0) {
+        ngx_analytics_put64(z, &ngx_analytics_type(z, 0)->count, count);
+
+    } else if (z->ntypes < z->types_max) {
+        ngx_analytics_types_insert(z, name,
+                    ngx_analytics_siphash(z->key, name->data, name->len),
+                    count);
+
+    } else {
+        ngx_analytics_add(z, &z->type_overflow, count);
+        ngx_analytics_add(z, &ngx_analytics_type(z, 0)->count, count);
+    }
+
+    ngx_analytics_commit(z);
+}
+
+
 static uint32_t *
 ngx_analytics_types_bucket(ngx_analytics_zone_t *z, uint64_t hash)
 {

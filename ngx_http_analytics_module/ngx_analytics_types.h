@@ -25,5 +25,12 @@ void ngx_analytics_types_init(ngx_analytics_zone_t *z);
 ngx_uint_t ngx_analytics_types_fold(ngx_analytics_zone_t *z,
     ngx_analytics_event_t *event);
 
+/*
+ * A transaction of its own: takes in a type that is not in the table, by the
+ * ids in order.  One that no longer fits counts as "other".
+ */
+void ngx_analytics_types_restore(ngx_analytics_zone_t *z, ngx_uint_t id,
+    ngx_str_t *name, uint64_t count);
+
 
 #endif /* _NGX_ANALYTICS_TYPES_H_INCLUDED_ */

@@ -25,10 +25,10 @@ static void ngx_analytics_user_lossy(ngx_analytics_zone_t *z,
     ngx_analytics_user_t *user);
 static void ngx_analytics_user_add_type(ngx_analytics_zone_t *z,
     ngx_analytics_user_t *user, ngx_uint_t type);
-static void ngx_analytics_users_remove(ngx_analytics_zone_t *z,
-    uint32_t block);
-static void ngx_analytics_users_unlink(ngx_analytics_zone_t *z,
-    uint32_t block);
+static void ngx_analytics_user_set_types(ngx_analytics_zone_t *z,
+    ngx_analytics_user_t *user, ngx_analytics_user_image_t *image);
+static ngx_analytics_more_t *ngx_analytics_user_more_types(
+    ngx_analytics_zone_t *z, ngx_analytics_user_t *user, uint32_t block);
 
 
 uint32_t
@@ -345,13 +345,7 @@ ngx_analytics_user_add_type(ngx_analytics_zone_t *z,
             return;
         }
 
-        more = ngx_analytics_more(z, block);
-
-        more->next = user->types_more;
-        more->tail = more->next ? ngx_analytics_more(z, more->next)->tail
-                                : block;
-
-        ngx_analytics_put32(z, &user->types_more, block);
+        more = ngx_analytics_user_more_types(z, user, block);
 
     } else {
         more = ngx_analytics_more(z, user->types_more);
@@ -359,6 +353,102 @@ ngx_analytics_user_add_type(ngx_analytics_zone_t *z,
 
     ngx_analytics_put64(z, &more->u.types[n], entry);
     ngx_analytics_put16(z, &user->ntypes, user->ntypes + 1);
+}
+
+
+/* A new block for the types of a user comes before the others. */
+
+static ngx_analytics_more_t *
+ngx_analytics_user_more_types(ngx_analytics_zone_t *z,
+    ngx_analytics_user_t *user, uint32_t block)
+{
+    ngx_analytics_more_t  *more;
+
+    more = ngx_analytics_more(z, block);
+
+    more->next = user->types_more;
+    more->tail = more->next ? ngx_analytics_more(z, more->next)->tail : block;
+
+    ngx_analytics_put32(z, &user->types_more, block);
+
+    return more;
+}
+
+
+ngx_uint_t
+ngx_analytics_users_blocks(ngx_analytics_user_image_t *image)
+{
+    ngx_uint_t  n;
+
+    n = 1;
+
+    if (image->name.len > NGX_ANALYTICS_USER_INLINE) {
+        n += (image->name.len - NGX_ANALYTICS_USER_INLINE
+              + NGX_ANALYTICS_MORE_NAME - 1) / NGX_ANALYTICS_MORE_NAME;
+    }
+
+    if (image->ntypes > NGX_ANALYTICS_USER_TYPES) {
+        n += (image->ntypes - NGX_ANALYTICS_USER_TYPES
+              + NGX_ANALYTICS_MORE_TYPES - 1) / NGX_ANALYTICS_MORE_TYPES;
+    }
+
+    return n;
+}
+
+
+uint32_t
+ngx_analytics_users_restore(ngx_analytics_zone_t *z,
+    ngx_analytics_user_image_t *image)
+{
+    uint32_t               n, *bucket;
+    ngx_analytics_user_t  *user;
+
+    n = ngx_analytics_pool_alloc(z, &z->users);
+    user = ngx_analytics_user(z, n);
+
+    bucket = ngx_analytics_users_bucket(z, ngx_analytics_hash32(image->hash));
+
+    user->next = *bucket;
+    user->hash = ngx_analytics_hash32(image->hash);
+    user->flags = NGX_ANALYTICS_USER_HEAD | image->flags;
+
+    user->count = image->count;
+    user->first = image->first;
+    user->last = image->last;
+
+    ngx_analytics_user_set_types(z, user, image);
+    ngx_analytics_user_set_name(z, user, &image->name);
+
+    ngx_analytics_put32(z, bucket, n);
+    ngx_analytics_add(z, &z->live, 1);
+    ngx_analytics_commit(z);
+
+    return n;
+}
+
+
+/* The user is not reachable yet, and there are blocks enough. */
+
+static void
+ngx_analytics_user_set_types(ngx_analytics_zone_t *z,
+    ngx_analytics_user_t *user, ngx_analytics_user_image_t *image)
+{
+    ngx_uint_t             i, n;
+    ngx_analytics_more_t  *more;
+
+    user->types_more = 0;
+    user->ntypes = (uint16_t) image->ntypes;
+
+    n = ngx_min(image->ntypes, NGX_ANALYTICS_USER_TYPES);
+    ngx_memcpy(user->types, image->types, n * sizeof(uint64_t));
+
+    for (i = n; i < image->ntypes; i += n) {
+        more = ngx_analytics_user_more_types(z, user,
+                                   ngx_analytics_pool_alloc(z, &z->users));
+
+        n = ngx_min(image->ntypes - i, NGX_ANALYTICS_MORE_TYPES);
+        ngx_memcpy(more->u.types, &image->types[i], n * sizeof(uint64_t));
+    }
 }
 
 
@@ -398,103 +488,4 @@ ngx_analytics_user_types_next(ngx_analytics_zone_t *z,
     ut->left--;
 
     return ut->entry++;
-}
-
-
-/*
- * The clock algorithm, or second chance: the hand goes round over the
- * blocks; who was active since it last came by stays, and so does the top
- * heap.  As a new user takes the block that was just given up, the order of
- * the blocks is mostly that of arrival, and who leaves is the longest idle
- * to within one round.
- */
-void
-ngx_analytics_users_evict(ngx_analytics_zone_t *z, ngx_uint_t *steps)
-{
-    uint32_t               n;
-    ngx_uint_t             found;
-    ngx_analytics_user_t  *user;
-
-    n = z->hand;
-
-    do {
-        n = (n + 1 < z->users.bump) ? n + 1 : 1;
-
-        user = ngx_analytics_user(z, n);
-        found = (user->flags & NGX_ANALYTICS_USER_HEAD) && user->heap == 0;
-
-    } while (--*steps && !found);
-
-    ngx_analytics_put32(z, &z->hand, n);
-
-    if (found && (user->flags & NGX_ANALYTICS_USER_TOUCHED)) {
-        ngx_analytics_put8(z, &user->flags,
-                         user->flags & (u_char) ~NGX_ANALYTICS_USER_TOUCHED);
-
-    } else if (found) {
-        ngx_analytics_users_remove(z, n);
-        ngx_analytics_add(z, &z->evicted, 1);
-    }
-
-    ngx_analytics_commit(z);
-}
-
-
-static void
-ngx_analytics_users_remove(ngx_analytics_zone_t *z, uint32_t block)
-{
-    uint32_t               n, last;
-    ngx_analytics_user_t  *user;
-
-    user = ngx_analytics_user(z, block);
-
-    ngx_analytics_users_unlink(z, block);
-
-    /* the user, its types, its name: one chain, whose last block is known */
-
-    n = 1;
-    last = block;
-
-    if (user->types_more) {
-        ngx_analytics_put32(z, &user->next, user->types_more);
-
-        last = ngx_analytics_more(z, user->types_more)->tail;
-
-        n += (user->ntypes - NGX_ANALYTICS_USER_TYPES
-              + NGX_ANALYTICS_MORE_TYPES - 1) / NGX_ANALYTICS_MORE_TYPES;
-    }
-
-    if (user->name_more) {
-        ngx_analytics_put32(z, &ngx_analytics_more(z, last)->next,
-                            user->name_more);
-
-        for (last = user->name_more, n++;
-             ngx_analytics_more(z, last)->next;
-             n++)
-        {
-            last = ngx_analytics_more(z, last)->next;
-        }
-    }
-
-    ngx_analytics_put8(z, &user->flags, 0);
-
-    ngx_analytics_pool_free(z, &z->users, block, last, n);
-    ngx_analytics_put64(z, &z->live, z->live - 1);
-}
-
-
-static void
-ngx_analytics_users_unlink(ngx_analytics_zone_t *z, uint32_t block)
-{
-    uint32_t              *link;
-    ngx_analytics_user_t  *user;
-
-    user = ngx_analytics_user(z, block);
-    link = ngx_analytics_users_bucket(z, user->hash);
-
-    while (*link != block) {
-        link = &ngx_analytics_user(z, *link)->next;
-    }
-
-    ngx_analytics_put32(z, link, user->next);
 }

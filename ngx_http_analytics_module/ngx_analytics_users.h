@@ -32,6 +32,19 @@
     (NGX_ANALYTICS_USERS_NEED * NGX_ANALYTICS_ALLOC_WORDS + 8)
 
 
+/* All that is known of a user, as a checkpoint has it. */
+typedef struct {
+    ngx_str_t               name;
+    uint64_t                hash;
+    uint64_t                count;
+    int64_t                 first;
+    int64_t                 last;
+    u_char                  flags;     /* all but HEAD */
+    ngx_uint_t              ntypes;
+    uint64_t                types[NGX_ANALYTICS_USER_TYPES_MAX + 1];
+} ngx_analytics_user_image_t;
+
+
 /* walks the types of a user */
 typedef struct {
     uint64_t               *entry;
@@ -55,6 +68,24 @@ uint32_t ngx_analytics_users_fold(ngx_analytics_zone_t *z,
  * since it last came by stays until the next time.
  */
 void ngx_analytics_users_evict(ngx_analytics_zone_t *z, ngx_uint_t *steps);
+
+/*
+ * A transaction of its own: removes the user whose name has this hash, for
+ * good.  Returns NGX_OK, or NGX_DECLINED if there is none.
+ * The top heap, if others had no place in it, has one place less then: who
+ * of them would be next is not known without a look at all.
+ */
+ngx_int_t ngx_analytics_users_erase(ngx_analytics_zone_t *z, uint64_t hash);
+
+/* How many blocks a user takes. */
+ngx_uint_t ngx_analytics_users_blocks(ngx_analytics_user_image_t *image);
+
+/*
+ * A transaction of its own: takes in a user who is not in the table.  There
+ * are blocks enough.  Returns the user's block.
+ */
+uint32_t ngx_analytics_users_restore(ngx_analytics_zone_t *z,
+    ngx_analytics_user_image_t *image);
 
 /* Writes the whole name.  Returns its length. */
 size_t ngx_analytics_user_name(ngx_analytics_zone_t *z,

@@ -9,6 +9,7 @@
 #include "ngx_analytics_arena.h"
 #include "ngx_analytics_cells.h"
 #include "ngx_analytics_hash.h"
+#include "ngx_analytics_keys.h"
 #include "ngx_analytics_time.h"
 #include "ngx_analytics_top.h"
 #include "ngx_analytics_types.h"
@@ -17,6 +18,7 @@
 
 #define NGX_ANALYTICS_USERS_LEAST  256       /* blocks of the least zone */
 #define NGX_ANALYTICS_CELLS_LEAST  64
+#define NGX_ANALYTICS_KEYS_LEAST   64
 
 /*
  * How many blocks the hand passes for one event, at most.  When there is no
@@ -29,10 +31,12 @@
 
 /*
  * The largest transaction is that of an event: the totals, the time of
- * receipt, the hour of the day and the register are one word each.
+ * receipt, the hour of the day, the register and the number are one word
+ * each.
  */
-_Static_assert(4 + NGX_ANALYTICS_TYPES_WORDS + NGX_ANALYTICS_USERS_WORDS
+_Static_assert(5 + NGX_ANALYTICS_TYPES_WORDS + NGX_ANALYTICS_USERS_WORDS
                + NGX_ANALYTICS_TOP_WORDS + NGX_ANALYTICS_CELLS_WORDS
+               + NGX_ANALYTICS_KEYS_WORDS
                <= NGX_ANALYTICS_UNDO_MAX, "the undo area is too small");
 
 _Static_assert(sizeof(ngx_analytics_user_t) == 128
@@ -47,10 +51,16 @@ _Static_assert(offsetof(ngx_analytics_user_t, heap)
 
 static uint32_t ngx_analytics_zone_pow2(uint64_t n);
 static uint64_t ngx_analytics_zone_fixed(ngx_uint_t types);
+static uint64_t ngx_analytics_zone_table(uint64_t p, uint64_t n,
+    uint64_t *offset, uint32_t *mask);
 static ngx_int_t ngx_analytics_zone_layout(ngx_analytics_zone_t *z,
     size_t size, ngx_uint_t types);
 static void ngx_analytics_zone_fold_one(ngx_analytics_zone_t *z,
-    ngx_analytics_event_t *event, int64_t received);
+    ngx_analytics_event_t *event, uint64_t seq, int64_t received);
+static ngx_inline void ngx_analytics_zone_user_fold(ngx_analytics_zone_t *z,
+    ngx_analytics_event_t *event, ngx_uint_t type, int64_t time);
+static void ngx_analytics_zone_key(ngx_analytics_zone_t *z,
+    ngx_analytics_event_t *event, uint64_t seq, int64_t received);
 static void ngx_analytics_zone_room(ngx_analytics_zone_t *z,
     int64_t received);
 
@@ -74,19 +84,25 @@ ngx_analytics_zone_fixed(ngx_uint_t types)
     return sizeof(ngx_analytics_zone_t)
            + (types + 1) * sizeof(ngx_analytics_type_t)
            + ngx_analytics_zone_pow2(types + 1) * sizeof(uint32_t)
-           + 4 * 128;
+           + 5 * 128;
 }
 
 
 /*
  * A bucket a block, rounded up to a power of two, is less than 8 bytes each.
- * Users get three quarters of what is left, cells the fourth.
+ * What is left is shared in 64 parts: users get 45, cells 15 and keys 4.
  */
+#define ngx_analytics_zone_share(rest, parts, block)                          \
+    ((rest) / 64 * (parts) / (sizeof(block) + 2 * sizeof(uint32_t)))
+
 #define ngx_analytics_zone_users(rest)                                        \
-    ((rest) / 4 * 3 / (sizeof(ngx_analytics_user_t) + 2 * sizeof(uint32_t)))
+    ngx_analytics_zone_share(rest, 45, ngx_analytics_user_t)
 
 #define ngx_analytics_zone_chunks(rest)                                       \
-    ((rest) / 4 / (sizeof(ngx_analytics_chunk_t) + 2 * sizeof(uint32_t)))
+    ngx_analytics_zone_share(rest, 15, ngx_analytics_chunk_t)
+
+#define ngx_analytics_zone_keys(rest)                                         \
+    ngx_analytics_zone_share(rest, 4, ngx_analytics_slot_t)
 
 
 size_t
@@ -94,10 +110,12 @@ ngx_analytics_zone_min_size(ngx_uint_t types)
 {
     size_t  size;
 
-    size = (NGX_ANALYTICS_CELLS_LEAST + 1) * 4
+    /* cells have most of the least size */
+
+    size = (NGX_ANALYTICS_CELLS_LEAST + 1)
            * (sizeof(ngx_analytics_chunk_t) + 2 * sizeof(uint32_t));
 
-    return ngx_analytics_zone_fixed(types) + size;
+    return ngx_analytics_zone_fixed(types) + (size / 15 + 1) * 64;
 }
 
 
@@ -123,6 +141,7 @@ ngx_analytics_zone_create(void *mem, size_t size,
     z->key[1] = conf->key[1];
     z->created = conf->now;
     z->received = conf->now;
+    z->keys_lost = INT64_MIN;
 
     ngx_analytics_types_init(z);
     ngx_analytics_cells_init(z);
@@ -134,19 +153,37 @@ ngx_analytics_zone_create(void *mem, size_t size,
 }
 
 
+/* Lays buckets for n out at offset p.  Returns their end. */
+
+static uint64_t
+ngx_analytics_zone_table(uint64_t p, uint64_t n, uint64_t *offset,
+    uint32_t *mask)
+{
+    uint32_t  buckets;
+
+    buckets = ngx_analytics_zone_pow2(n);
+
+    *offset = p;
+    *mask = buckets - 1;
+
+    return p + buckets * sizeof(uint32_t);
+}
+
+
 static ngx_int_t
 ngx_analytics_zone_layout(ngx_analytics_zone_t *z, size_t size,
     ngx_uint_t types)
 {
-    uint32_t  buckets;
-    uint64_t  rest, p, nusers, nchunks;
+    uint64_t  rest, p, nusers, nchunks, nkeys;
 
     rest = size - ngx_analytics_zone_fixed(types);
     nusers = ngx_min(ngx_analytics_zone_users(rest), 0x40000000);
     nchunks = ngx_min(ngx_analytics_zone_chunks(rest), 0x40000000);
+    nkeys = ngx_min(ngx_analytics_zone_keys(rest), 0x40000000);
 
     if (nusers < NGX_ANALYTICS_USERS_LEAST
-        || nchunks < NGX_ANALYTICS_CELLS_LEAST)
+        || nchunks < NGX_ANALYTICS_CELLS_LEAST
+        || nkeys < NGX_ANALYTICS_KEYS_LEAST)
     {
         return NGX_ERROR;
     }
@@ -159,20 +196,16 @@ ngx_analytics_zone_layout(ngx_analytics_zone_t *z, size_t size,
     z->types = p;
     p += z->types_max * sizeof(ngx_analytics_type_t);
 
-    buckets = ngx_analytics_zone_pow2(types + 1);
-    z->types_hash = p;
-    z->types_mask = buckets - 1;
-    p += buckets * sizeof(uint32_t);
+    p = ngx_analytics_zone_table(p, types + 1, &z->types_hash,
+                                 &z->types_mask);
+    p = ngx_analytics_zone_table(p, nchunks, &z->cells_hash, &z->cells_mask);
+    p = ngx_analytics_zone_table(p, nusers, &z->users_hash, &z->users_mask);
+    p = ngx_analytics_zone_table(p, nkeys, &z->keys_hash, &z->keys_mask);
 
-    buckets = ngx_analytics_zone_pow2(nchunks);
-    z->cells_hash = p;
-    z->cells_mask = buckets - 1;
-    p += buckets * sizeof(uint32_t);
-
-    buckets = ngx_analytics_zone_pow2(nusers);
-    z->users_hash = p;
-    z->users_mask = buckets - 1;
-    p += buckets * sizeof(uint32_t);
+    p = ngx_align(p, 64);
+    z->keys = p;
+    z->keys_max = (uint32_t) nkeys;
+    p += nkeys * sizeof(ngx_analytics_slot_t);
 
     p = ngx_align(p, 128);
     z->fixed = p;
@@ -189,11 +222,19 @@ ngx_analytics_zone_layout(ngx_analytics_zone_t *z, size_t size,
 }
 
 
+ngx_uint_t
+ngx_analytics_zone_program_is(ngx_analytics_zone_t *z,
+    ngx_analytics_program_t *program)
+{
+    return z->program.totals == program->totals;
+}
+
+
 void
 ngx_analytics_zone_program(ngx_analytics_zone_t *z,
     ngx_analytics_program_t *program)
 {
-    if (z->program.totals == program->totals) {
+    if (ngx_analytics_zone_program_is(z, program)) {
         return;
     }
 
@@ -242,14 +283,26 @@ ngx_analytics_zone_hash(ngx_analytics_zone_t *z,
 
         event->type_hash = ngx_analytics_siphash(z->key, event->type.data,
                                                  event->type.len);
+
+        if (event->id.len) {
+            event->id_hash = ngx_analytics_key_hash(z,
+                                                    NGX_ANALYTICS_KEY_EVENT,
+                                                    &event->id);
+
+            __builtin_prefetch(ngx_analytics_keys_bucket(z, event->id_hash));
+
+            event->digest = ngx_analytics_event_digest(z, event);
+        }
     }
 }
 
 
-void
+uint64_t
 ngx_analytics_zone_fold(ngx_analytics_zone_t *z,
-    ngx_analytics_event_t *events, ngx_uint_t n, int64_t received)
+    ngx_analytics_event_t *events, ngx_uint_t n, uint64_t seq,
+    int64_t received)
 {
+    uint64_t    number;
     ngx_uint_t  i;
 
     ngx_analytics_cells_advance(z, received);
@@ -265,9 +318,21 @@ ngx_analytics_zone_fold(ngx_analytics_zone_t *z,
                                  events[i + NGX_ANALYTICS_AHEAD].user_hash);
         }
 
+        if (events[i].known) {
+            continue;
+        }
+
+        number = seq ? seq++ : 0;
+
+        if (number && number <= z->seq && z->accepted == 0) {
+            continue;
+        }
+
         ngx_analytics_zone_room(z, received);
-        ngx_analytics_zone_fold_one(z, &events[i], received);
+        ngx_analytics_zone_fold_one(z, &events[i], number, received);
     }
+
+    return seq;
 }
 
 
@@ -294,11 +359,10 @@ ngx_analytics_zone_room(ngx_analytics_zone_t *z, int64_t received)
 
 static void
 ngx_analytics_zone_fold_one(ngx_analytics_zone_t *z,
-    ngx_analytics_event_t *event, int64_t received)
+    ngx_analytics_event_t *event, uint64_t seq, int64_t received)
 {
     int64_t     time, hour;
-    uint32_t    user;
-    ngx_uint_t  type, reg, rank;
+    ngx_uint_t  type;
 
     time = (event->time == NGX_ANALYTICS_TIME_NONE) ? received : event->time;
     hour = ngx_analytics_floor_div(time, NGX_ANALYTICS_HOUR);
@@ -312,6 +376,32 @@ ngx_analytics_zone_fold_one(ngx_analytics_zone_t *z,
     }
 
     type = ngx_analytics_types_fold(z, event);
+
+    if (event->user.len) {
+        ngx_analytics_zone_user_fold(z, event, type, time);
+    }
+
+    ngx_analytics_cells_fold(z, type, time);
+
+    if (event->id.len) {
+        ngx_analytics_zone_key(z, event, seq, received);
+    }
+
+    if (seq > z->seq) {
+        ngx_analytics_put64(z, &z->seq, seq);
+    }
+
+    ngx_analytics_commit(z);
+}
+
+
+static ngx_inline void
+ngx_analytics_zone_user_fold(ngx_analytics_zone_t *z,
+    ngx_analytics_event_t *event, ngx_uint_t type, int64_t time)
+{
+    uint32_t    user;
+    ngx_uint_t  reg, rank;
+
     user = ngx_analytics_users_fold(z, event, type, time);
 
     if (user) {
@@ -323,8 +413,60 @@ ngx_analytics_zone_fold_one(ngx_analytics_zone_t *z,
     if (z->hll[reg] < rank) {
         ngx_analytics_put8(z, &z->hll[reg], (u_char) rank);
     }
+}
 
-    ngx_analytics_cells_fold(z, type, time);
 
+static void
+ngx_analytics_zone_key(ngx_analytics_zone_t *z, ngx_analytics_event_t *event,
+    uint64_t seq, int64_t received)
+{
+    ngx_analytics_key_t  key;
+
+    key.hash = event->id_hash;
+    key.digest = event->digest;
+    key.first = seq;
+    key.last = seq;
+    key.received = received;
+    key.done = 1;
+
+    ngx_analytics_keys_put(z, &key);
+}
+
+
+ngx_int_t
+ngx_analytics_zone_erase(ngx_analytics_zone_t *z, uint64_t hash)
+{
+    return ngx_analytics_users_erase(z, hash);
+}
+
+
+uint64_t
+ngx_analytics_zone_user_hash(ngx_analytics_zone_t *z, ngx_str_t *user)
+{
+    return ngx_analytics_siphash(z->key, user->data, user->len);
+}
+
+
+uint64_t
+ngx_analytics_zone_position(ngx_analytics_zone_t *z)
+{
+    return __atomic_load_n(&z->position, __ATOMIC_ACQUIRE);
+}
+
+
+void
+ngx_analytics_zone_advance(ngx_analytics_zone_t *z, uint64_t position)
+{
+    ngx_analytics_save(z, &z->position);
+    __atomic_store_n(&z->position, position, __ATOMIC_RELEASE);
+
+    ngx_analytics_fault_point();
     ngx_analytics_commit(z);
+}
+
+
+uint64_t
+ngx_analytics_zone_last(ngx_analytics_zone_t *z)
+{
+    return z->seq;
 }

@@ -126,6 +126,10 @@ ngx_int_t ngx_analytics_zone_recover(ngx_analytics_zone_t *z);
 void ngx_analytics_zone_program(ngx_analytics_zone_t *z,
     ngx_analytics_program_t *program);
 
+/* Whether it does already.  May be read without the lock. */
+ngx_uint_t ngx_analytics_zone_program_is(ngx_analytics_zone_t *z,
+    ngx_analytics_program_t *program);
+
 /*
  * Locked.  Accepts n events: gives them consecutive sequence numbers from 1
  * up and one time of receipt, max(now, that of the last event).
@@ -143,10 +147,38 @@ void ngx_analytics_zone_hash(ngx_analytics_zone_t *z,
 
 /*
  * Locked.  Folds n hashed events, at most NGX_ANALYTICS_FOLD_MAX, that were
- * received at that time.  Cannot fail.
+ * received at that time; those that are known are passed over, the others
+ * have consecutive numbers from seq on (seq 0: numbers do not matter).  Those
+ * up to the zone's last were folded before and are passed over, too, unless
+ * it was the zone that gave them out, with ngx_analytics_zone_accept(): then
+ * several processes fold theirs in any order.  The id of an event becomes a
+ * key, see ngx_analytics_keys.h.  An event whose user was erased, an empty
+ * one, counts for nobody.  Cannot fail.
+ * Returns the number after the last.
  */
-void ngx_analytics_zone_fold(ngx_analytics_zone_t *z,
-    ngx_analytics_event_t *events, ngx_uint_t n, int64_t received);
+uint64_t ngx_analytics_zone_fold(ngx_analytics_zone_t *z,
+    ngx_analytics_event_t *events, ngx_uint_t n, uint64_t seq,
+    int64_t received);
+
+/*
+ * Locked.  Forgets the user whose name has this hash under the zone's key,
+ * but for what was counted of all together.  Returns NGX_OK, or NGX_DECLINED
+ * if no such user is known.
+ */
+ngx_int_t ngx_analytics_zone_erase(ngx_analytics_zone_t *z, uint64_t hash);
+
+/* A user's hash, as above. */
+uint64_t ngx_analytics_zone_user_hash(ngx_analytics_zone_t *z,
+    ngx_str_t *user);
+
+/*
+ * The zone of a log: how far it was folded.  position() may be read without
+ * the lock.  advance() (locked) ends a record: it says where the next one
+ * starts.  last() is the number of the last event folded.
+ */
+uint64_t ngx_analytics_zone_position(ngx_analytics_zone_t *z);
+void ngx_analytics_zone_advance(ngx_analytics_zone_t *z, uint64_t position);
+uint64_t ngx_analytics_zone_last(ngx_analytics_zone_t *z);
 
 
 /* Queries: locked, and short.  Sorting and printing come after unlocking. */

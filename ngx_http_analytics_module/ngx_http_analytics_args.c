@@ -1,6 +1,6 @@
 
 /*
- * Parameters of requests.
+ * Paths, parameters and headers of requests.
  *
  * Copyright (C) The nginx analytics authors
  */
@@ -11,6 +11,12 @@
 #include <ngx_http.h>
 #include "ngx_http_analytics.h"
 #include "ngx_analytics_time.h"
+
+
+static ngx_int_t ngx_http_analytics_unescape(ngx_http_request_t *r,
+    ngx_str_t *text);
+static ngx_int_t ngx_http_analytics_uri_rest(ngx_http_request_t *r,
+    ngx_str_t *rest);
 
 
 /*
@@ -112,6 +118,224 @@ ngx_http_analytics_arg_date(ngx_http_request_t *r, ngx_str_t *name,
 
         return NGX_ERROR;
     }
+
+    return NGX_OK;
+}
+
+
+ngx_table_elt_t *
+ngx_http_analytics_header_next(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_http_analytics_walk_t *walk)
+{
+    ngx_table_elt_t  *h;
+
+    if (walk->part == NULL) {
+        walk->part = &r->headers_in.headers.part;
+    }
+
+    for ( ;; ) {
+
+        if (walk->i >= walk->part->nelts) {
+            if (walk->part->next == NULL) {
+                return NULL;
+            }
+
+            walk->part = walk->part->next;
+            walk->i = 0;
+        }
+
+        h = (ngx_table_elt_t *) walk->part->elts + walk->i++;
+
+        if (h->key.len == name->len
+            && ngx_strncmp(h->lowcase_key, name->data, name->len) == 0)
+        {
+            return h;
+        }
+    }
+}
+
+
+/*
+ * Passes over the next parameter of *args.  Unlike ngx_http_arg(), it tells
+ * of those that nobody knows.
+ */
+
+ngx_int_t
+ngx_http_analytics_arg_next(ngx_http_request_t *r, ngx_str_t *args,
+    ngx_str_t *name, ngx_str_t *value)
+{
+    u_char     *p, *last, *end, *equals;
+    ngx_int_t   rc;
+
+    p = args->data;
+    last = p + args->len;
+
+    while (p < last && *p == '&') {
+        p++;
+    }
+
+    if (p == last) {
+        return NGX_DONE;
+    }
+
+    end = ngx_strlchr(p, last, '&');
+
+    if (end == NULL) {
+        end = last;
+    }
+
+    equals = ngx_strlchr(p, end, '=');
+
+    if (equals == NULL) {
+        equals = end;
+    }
+
+    args->len = last - end;
+    args->data = end;
+
+    name->data = p;
+    name->len = equals - p;
+
+    value->data = ngx_min(equals + 1, end);
+    value->len = end - value->data;
+
+    rc = ngx_http_analytics_unescape(r, name);
+
+    return (rc == NGX_OK) ? ngx_http_analytics_unescape(r, value) : rc;
+}
+
+
+/*
+ * As forms and URLSearchParams write it, with "+" for a space.  A name that
+ * is not is left as it came, to be told.
+ */
+
+static ngx_int_t
+ngx_http_analytics_unescape(ngx_http_request_t *r, ngx_str_t *text)
+{
+    u_char     *p, *dst, *start, *last;
+    ngx_int_t   n;
+
+    if (text->len == 0) {
+        return NGX_OK;
+    }
+
+    start = ngx_pnalloc(r->pool, text->len);
+    if (start == NULL) {
+        return NGX_ERROR;
+    }
+
+    last = text->data + text->len;
+    dst = start;
+
+    for (p = text->data; p < last; p++) {
+
+        if (*p != '%') {
+            *dst++ = (*p == '+') ? ' ' : *p;
+            continue;
+        }
+
+        n = (last - p > 2) ? ngx_hextoi(p + 1, 2) : NGX_ERROR;
+
+        if (n == NGX_ERROR) {
+            return NGX_DECLINED;
+        }
+
+        *dst++ = (u_char) n;
+        p += 2;
+    }
+
+    text->data = start;
+    text->len = dst - start;
+
+    return NGX_OK;
+}
+
+
+/*
+ * What follows the location's name in the path.
+ *
+ * In r->uri nginx has already resolved escapes, merged slashes and removed
+ * dots, so that those which belong to a name are gone.  So the name is taken
+ * as the client sent it, if it did so under the location's own name.  Where a
+ * regular expression or a rewrite chose the location, by r->uri, it is the
+ * last segment there.
+ */
+
+ngx_int_t
+ngx_http_analytics_uri_name(ngx_http_request_t *r, ngx_str_t *name)
+{
+    u_char     *dst, *src;
+    ngx_str_t   raw;
+
+    if (ngx_http_analytics_uri_rest(r, &raw) != NGX_OK) {
+
+        raw = r->uri;
+        src = raw.data + raw.len;
+
+        if (raw.len && src[-1] == '/') {
+            src--;
+        }
+
+        for (dst = src; dst > raw.data && dst[-1] != '/'; dst--) {
+            /* void */
+        }
+
+        name->data = dst;
+        name->len = src - dst;
+
+        return name->len ? NGX_OK : NGX_DECLINED;
+    }
+
+    if (raw.len && raw.data[raw.len - 1] == '/') {
+        raw.len--;
+    }
+
+    dst = ngx_pnalloc(r->pool, raw.len + 1);
+    if (dst == NULL) {
+        return NGX_ERROR;
+    }
+
+    name->data = dst;
+    src = raw.data;
+
+    ngx_unescape_uri(&dst, &src, raw.len, 0);
+
+    name->len = dst - name->data;
+
+    return name->len ? NGX_OK : NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_analytics_uri_rest(ngx_http_request_t *r, ngx_str_t *rest)
+{
+    u_char                    *p, *last;
+    ngx_http_core_loc_conf_t  *clcf;
+
+    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
+
+    if (r != r->main || r->internal || clcf->exact_match || clcf->noname
+#if (NGX_PCRE)
+        || clcf->regex
+#endif
+        || r->unparsed_uri.len < clcf->name.len
+        || ngx_memcmp(r->unparsed_uri.data, clcf->name.data, clcf->name.len)
+           != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    rest->data = r->unparsed_uri.data + clcf->name.len;
+    last = r->unparsed_uri.data + r->unparsed_uri.len;
+
+    for (p = rest->data; p < last; p++) {
+        if (*p == '?' || *p == '#') {
+            break;
+        }
+    }
+
+    rest->len = p - rest->data;
 
     return NGX_OK;
 }

@@ -12,13 +12,18 @@
 #include "ngx_http_analytics.h"
 
 
+static ngx_uint_t ngx_http_analytics_collect_declined(ngx_http_request_t *r,
+    ngx_http_analytics_loc_conf_t *alcf);
+static ngx_uint_t ngx_http_analytics_collect_one(ngx_http_request_t *r,
+    ngx_str_t *name);
 static void ngx_http_analytics_collect_run(ngx_http_analytics_post_t *post);
 
 
 ngx_int_t
 ngx_http_analytics_collect_handler(ngx_http_request_t *r)
 {
-    ngx_int_t  rc;
+    ngx_int_t                       rc;
+    ngx_http_analytics_loc_conf_t  *alcf;
 
     rc = ngx_http_analytics_methods(r, NGX_HTTP_POST);
 
@@ -26,7 +31,53 @@ ngx_http_analytics_collect_handler(ngx_http_request_t *r)
         return rc;
     }
 
+    alcf = ngx_http_get_module_loc_conf(r, ngx_http_analytics_module);
+
+    if (ngx_http_analytics_collect_declined(r, alcf)) {
+
+        rc = ngx_http_discard_request_body(r);
+
+        return (rc == NGX_OK)
+               ? ngx_http_analytics_send_status(r, NGX_HTTP_NO_CONTENT) : rc;
+    }
+
     return ngx_http_analytics_post(r, ngx_http_analytics_collect_run);
+}
+
+
+/*
+ * Whether who sends it does not want to be counted: by "Sec-GPC: 1" (Global
+ * Privacy Control) or "DNT: 1" (Tracking Preference Expression), where that
+ * is to be honored.
+ */
+
+static ngx_uint_t
+ngx_http_analytics_collect_declined(ngx_http_request_t *r,
+    ngx_http_analytics_loc_conf_t *alcf)
+{
+    static ngx_str_t  gpc = ngx_string("sec-gpc");
+    static ngx_str_t  dnt = ngx_string("dnt");
+
+    return ((alcf->honor & NGX_HTTP_ANALYTICS_HONOR_GPC)
+            && ngx_http_analytics_collect_one(r, &gpc))
+           || ((alcf->honor & NGX_HTTP_ANALYTICS_HONOR_DNT)
+               && ngx_http_analytics_collect_one(r, &dnt));
+}
+
+
+/* Whether a header is there and is "1". */
+
+static ngx_uint_t
+ngx_http_analytics_collect_one(ngx_http_request_t *r, ngx_str_t *name)
+{
+    ngx_table_elt_t            *h;
+    ngx_http_analytics_walk_t   walk;
+
+    ngx_memzero(&walk, sizeof(ngx_http_analytics_walk_t));
+
+    h = ngx_http_analytics_header_next(r, name, &walk);
+
+    return h && h->value.len == 1 && h->value.data[0] == '1';
 }
 
 
@@ -42,18 +93,37 @@ ngx_http_analytics_collect_run(ngx_http_analytics_post_t *post)
         return;
     }
 
+    if (ngx_http_analytics_key_init(post) != NGX_OK) {
+        post->status = NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+        if (!post->threaded) {
+            ngx_http_analytics_post_done(post);
+        }
+
+        return;
+    }
+
+    if (post->decode.n == 0) {
+
+        /* an empty list: there is nothing to be stored */
+
+        ngx_http_analytics_collect_answer(post);
+
+        if (!post->threaded) {
+            ngx_http_analytics_post_done(post);
+        }
+
+        return;
+    }
+
     if (!post->threaded) {
         ngx_http_analytics_ingest(post);
         return;
     }
 
-    if (ngx_http_analytics_ingest_now(post) != NGX_OK) {
-        post->status = NGX_HTTP_SERVICE_UNAVAILABLE;
-        post->detail = "the zone is damaged";
-        return;
+    if (ngx_http_analytics_ingest_now(post) == NGX_OK) {
+        ngx_http_analytics_collect_answer(post);
     }
-
-    ngx_http_analytics_collect_answer(post);
 }
 
 
@@ -66,6 +136,11 @@ ngx_http_analytics_collect_answer(ngx_http_analytics_post_t *post)
 
     d = &post->decode;
 
+    if (post->conf->silent) {
+        post->status = NGX_HTTP_CREATED;
+        return;
+    }
+
     if (d->list) {
         ngx_analytics_writer_init(&w, ngx_http_analytics_palloc, post->out,
                                   128);
@@ -75,9 +150,9 @@ ngx_http_analytics_collect_answer(ngx_http_analytics_post_t *post)
 
         if (d->n) {
             ngx_analytics_write_literal(&w, ",\"first_id\":");
-            ngx_analytics_write_uint(&w, post->id);
+            ngx_analytics_write_uint(&w, post->first);
             ngx_analytics_write_literal(&w, ",\"last_id\":");
-            ngx_analytics_write_uint(&w, post->id + d->n - 1);
+            ngx_analytics_write_uint(&w, post->last);
         }
 
         ngx_analytics_write_literal(&w, "}");
@@ -88,7 +163,7 @@ ngx_http_analytics_collect_answer(ngx_http_analytics_post_t *post)
         ngx_analytics_writer_init(&w, ngx_http_analytics_palloc, post->out,
                                   256 + post->body.len);
 
-        ngx_analytics_event_write(&w, d->format, event, post->id,
+        ngx_analytics_event_write(&w, d->format, event, post->first,
                                   post->received);
     }
 

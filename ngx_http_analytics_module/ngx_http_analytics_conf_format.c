@@ -23,6 +23,8 @@ static char *ngx_http_analytics_format_time(ngx_conf_t *cf,
     ngx_analytics_format_t *format);
 static char *ngx_http_analytics_format_properties(ngx_conf_t *cf,
     ngx_analytics_format_t *format);
+static char *ngx_http_analytics_format_id(ngx_conf_t *cf,
+    ngx_analytics_format_t *format);
 static char *ngx_http_analytics_format_field(ngx_conf_t *cf,
     ngx_str_t *field, ngx_uint_t last, ngx_uint_t constant);
 static char *ngx_http_analytics_format_unique(ngx_conf_t *cf,
@@ -92,6 +94,9 @@ ngx_http_analytics_format_line(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     } else if (ngx_strcmp(value[0].data, "properties") == 0) {
         rv = ngx_http_analytics_format_properties(cf, format);
+
+    } else if (ngx_strcmp(value[0].data, "id") == 0) {
+        rv = ngx_http_analytics_format_id(cf, format);
 
     } else {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -214,6 +219,15 @@ ngx_http_analytics_format_properties(ngx_conf_t *cf,
 }
 
 
+/* id FIELD; */
+
+static char *
+ngx_http_analytics_format_id(ngx_conf_t *cf, ngx_analytics_format_t *format)
+{
+    return ngx_http_analytics_format_field(cf, &format->id, 1, 0);
+}
+
+
 /* The field's name, and at most last arguments in all. */
 
 static char *
@@ -272,7 +286,7 @@ static char *
 ngx_http_analytics_format_unique(ngx_conf_t *cf,
     ngx_analytics_format_t *format)
 {
-    ngx_str_t   *fields[4];
+    ngx_str_t   *fields[5];
     ngx_uint_t   i, j, n;
 
     n = 0;
@@ -293,12 +307,17 @@ ngx_http_analytics_format_unique(ngx_conf_t *cf,
         fields[n++] = &format->properties;
     }
 
+    if (format->id.len) {
+        fields[n++] = &format->id;
+    }
+
     for (i = 0; i < n; i++) {
 
         if (ngx_strcmp(fields[i]->data, "id") == 0) {
             ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                                "field \"id\" in format \"%V\" is taken by "
-                               "the event's own id", &format->name);
+                               "the number that answers give an event",
+                               &format->name);
             return NGX_CONF_ERROR;
         }
 

@@ -11,6 +11,9 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_http_analytics.h"
+#include "ngx_analytics_erase.h"
+
+#include <sys/statvfs.h>
 
 
 /* about a millisecond, with a holder that works */
@@ -20,7 +23,20 @@
 static cJSON *ngx_http_analytics_health_json(ngx_http_request_t *r,
     ngx_uint_t *status);
 static ngx_int_t ngx_http_analytics_health_zone(
+    ngx_http_analytics_zone_t *zone, cJSON *json, ngx_uint_t *status,
+    ngx_uint_t *recovering);
+static ngx_int_t ngx_http_analytics_health_recovery(
+    ngx_http_analytics_zone_t *zone, cJSON *json);
+static ngx_int_t ngx_http_analytics_health_log(
+    ngx_http_analytics_zone_t *zone, cJSON *json);
+static ngx_int_t ngx_http_analytics_health_store(
+    ngx_http_analytics_zone_t *zone, cJSON *json);
+static ngx_int_t ngx_http_analytics_health_reason(cJSON *json,
+    const char *reason, ngx_uint_t *status);
+static ngx_int_t ngx_http_analytics_health_ready(
     ngx_http_analytics_zone_t *zone, cJSON *json, ngx_uint_t *status);
+static ngx_int_t ngx_http_analytics_health_totals(cJSON *json,
+    ngx_analytics_totals_t *t, int64_t window);
 static ngx_int_t ngx_http_analytics_health_uint(cJSON *json, const char *name,
     uint64_t value);
 
@@ -60,7 +76,7 @@ static cJSON *
 ngx_http_analytics_health_json(ngx_http_request_t *r, ngx_uint_t *status)
 {
     cJSON                            *json, *zones, *zone;
-    ngx_uint_t                        i;
+    ngx_uint_t                        i, recovering;
     ngx_http_analytics_zone_t       **z;
     ngx_http_analytics_main_conf_t   *amcf;
 
@@ -72,6 +88,7 @@ ngx_http_analytics_health_json(ngx_http_request_t *r, ngx_uint_t *status)
     }
 
     *status = NGX_HTTP_OK;
+    recovering = 0;
 
     if (cJSON_AddStringToObject(json, "status", "ok") == NULL
         || cJSON_AddStringToObject(json, "version", NGX_ANALYTICS_VERSION)
@@ -97,15 +114,18 @@ ngx_http_analytics_health_json(ngx_http_request_t *r, ngx_uint_t *status)
         zone = cJSON_AddObjectToObject(zones, (char *) z[i]->name.data);
 
         if (zone == NULL
-            || ngx_http_analytics_health_zone(z[i], zone, status) != NGX_OK)
+            || ngx_http_analytics_health_zone(z[i], zone, status,
+                                              &recovering)
+               != NGX_OK)
         {
             goto failed;
         }
     }
 
-    if (*status != NGX_HTTP_OK
+    if ((*status != NGX_HTTP_OK || recovering)
         && !cJSON_ReplaceItemInObject(json, "status",
-                                      cJSON_CreateString("error")))
+                             cJSON_CreateString(*status != NGX_HTTP_OK
+                                                ? "error" : "recovering")))
     {
         goto failed;
     }
@@ -122,10 +142,159 @@ failed:
 
 static ngx_int_t
 ngx_http_analytics_health_zone(ngx_http_analytics_zone_t *zone, cJSON *json,
+    ngx_uint_t *status, ngx_uint_t *recovering)
+{
+    if (zone->path && !ngx_http_analytics_opening(zone)
+        && (!zone->attached || zone->log.control->failed))
+    {
+        return ngx_http_analytics_health_reason(json,
+                                          ngx_http_analytics_reason(zone),
+                                          status);
+    }
+
+    if (!ngx_http_analytics_ready(zone)) {
+        *recovering = 1;
+
+        return ngx_http_analytics_health_recovery(zone, json);
+    }
+
+    return ngx_http_analytics_health_ready(zone, json, status);
+}
+
+
+/* Why the zone cannot do its work. */
+
+static ngx_int_t
+ngx_http_analytics_health_reason(cJSON *json, const char *reason,
     ngx_uint_t *status)
 {
+    *status = NGX_HTTP_SERVICE_UNAVAILABLE;
+
+    return cJSON_AddStringToObject(json, "state", "unavailable")
+           && cJSON_AddStringToObject(json, "reason", reason)
+           ? NGX_OK : NGX_ERROR;
+}
+
+
+/* How far the zone is read from its log. */
+
+static ngx_int_t
+ngx_http_analytics_health_recovery(ngx_http_analytics_zone_t *zone,
+    cJSON *json)
+{
+    uint64_t                      from, to;
+    ngx_http_analytics_shared_t  *shared;
+
+    shared = zone->shared;
+
+    from = shared->recovery_from;
+    to = ngx_max(shared->recovery_to, from);
+
+    if (cJSON_AddStringToObject(json, "state", "recovering") == NULL
+        || ngx_http_analytics_health_uint(json, "recovered_bytes",
+                               ngx_max(shared->recovered, from) - from)
+           != NGX_OK
+        || ngx_http_analytics_health_uint(json, "recovery_bytes", to - from)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_analytics_health_log(ngx_http_analytics_zone_t *zone, cJSON *json)
+{
+    struct statvfs            fs;
+    ngx_analytics_fail_t      fail;
+    ngx_analytics_control_t  *control;
+    ngx_analytics_erasing_t   erasing;
+
+    control = zone->log.control;
+
+    if (ngx_http_analytics_health_uint(json, "log_bytes",
+                                     ngx_analytics_log_position(&zone->log))
+           != NGX_OK
+        || ngx_http_analytics_health_uint(json, "synced_bytes",
+                                       ngx_analytics_log_synced(&zone->log))
+           != NGX_OK
+        || ngx_http_analytics_health_uint(json, "checkpoint_bytes",
+                                          control->checkpoint)
+           != NGX_OK
+        || ngx_http_analytics_health_uint(json, "damaged_bytes",
+                                          control->damaged)
+           != NGX_OK
+        || (zone->store && ngx_http_analytics_health_store(zone, json)
+                           != NGX_OK))
+    {
+        return NGX_ERROR;
+    }
+
+    if (fstatvfs(zone->log.dir, &fs) == 0
+        && ngx_http_analytics_health_uint(json, "disk_free_bytes",
+                                          (uint64_t) fs.f_bavail
+                                          * fs.f_frsize)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    if (ngx_analytics_erasing_read(zone->log.dir, zone->log.path, &erasing,
+                                   &fail)
+        != NGX_OK)
+    {
+        return cJSON_AddNullToObject(json, "erasing") ? NGX_OK : NGX_ERROR;
+    }
+
+    return ngx_http_analytics_health_uint(json, "erasing", erasing.n);
+}
+
+
+/* What it was when somebody last looked. */
+
+static ngx_int_t
+ngx_http_analytics_health_store(ngx_http_analytics_zone_t *zone, cJSON *json)
+{
+    cJSON                    *store;
+    ngx_analytics_control_t  *control;
+
+    control = zone->log.control;
+
+    store = cJSON_AddObjectToObject(json, "store");
+    if (store == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_analytics_health_uint(store, "behind_events",
+                                     ngx_http_analytics_store_behind(zone))
+           != NGX_OK
+        || ngx_http_analytics_health_uint(store, "parts",
+                                          control->store_parts)
+           != NGX_OK
+        || ngx_http_analytics_health_uint(store, "bytes", control->store_size)
+           != NGX_OK
+        || ngx_http_analytics_health_uint(store, "missing_bytes",
+                                          control->store_missing)
+           != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    /* users: who is in a list that cannot be read is not erased either */
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_analytics_health_ready(ngx_http_analytics_zone_t *zone, cJSON *json,
+    ngx_uint_t *status)
+{
+    int64_t                 window;
     ngx_int_t               rc;
-    ngx_uint_t              i, exact;
+    ngx_uint_t              i;
     ngx_analytics_totals_t  t;
 
     /* a lock that nobody gives back must not stop those who look for it */
@@ -143,35 +312,54 @@ ngx_http_analytics_health_zone(ngx_http_analytics_zone_t *zone, cJSON *json,
     }
 
     if (rc != NGX_OK) {
-        *status = NGX_HTTP_SERVICE_UNAVAILABLE;
-
-        return cJSON_AddStringToObject(json, "reason",
-                                       rc == NGX_BUSY ? "the zone is locked"
-                                                      : "the zone is damaged")
-               ? NGX_OK : NGX_ERROR;
+        return ngx_http_analytics_health_reason(json,
+                                         rc == NGX_BUSY
+                                         ? "the zone is locked"
+                                         : "the zone is damaged", status);
     }
 
     ngx_analytics_zone_totals(zone->sh, &t);
+    window = ngx_analytics_keys_window(zone->sh, ngx_http_analytics_now());
 
     ngx_http_analytics_unlock(zone);
 
-    exact = t.users_exact && t.types_exact && t.cells_exact;
+    if (cJSON_AddStringToObject(json, "state", "ready") == NULL
+        || (zone->path && ngx_http_analytics_health_log(zone, json)
+                          != NGX_OK))
+    {
+        return NGX_ERROR;
+    }
 
-    if (ngx_http_analytics_health_uint(json, "events", t.events) != NGX_OK
-        || ngx_http_analytics_health_uint(json, "users", t.users) != NGX_OK
-        || ngx_http_analytics_health_uint(json, "types", t.types) != NGX_OK
-        || ngx_http_analytics_health_uint(json, "memory_used", t.memory_used)
+    return ngx_http_analytics_health_totals(json, &t, window);
+}
+
+
+static ngx_int_t
+ngx_http_analytics_health_totals(cJSON *json, ngx_analytics_totals_t *t,
+    int64_t window)
+{
+    ngx_uint_t  exact;
+
+    exact = t->users_exact && t->types_exact && t->cells_exact;
+
+    if (ngx_http_analytics_health_uint(json, "events", t->events) != NGX_OK
+        || ngx_http_analytics_health_uint(json, "users", t->users) != NGX_OK
+        || ngx_http_analytics_health_uint(json, "types", t->types) != NGX_OK
+        || ngx_http_analytics_health_uint(json, "memory_used", t->memory_used)
            != NGX_OK
-        || ngx_http_analytics_health_uint(json, "memory_size", t.memory_size)
+        || ngx_http_analytics_health_uint(json, "memory_size", t->memory_size)
            != NGX_OK
         || cJSON_AddBoolToObject(json, "exact", exact) == NULL
-        || ngx_http_analytics_health_uint(json, "older", t.older) != NGX_OK
-        || ngx_http_analytics_health_uint(json, "evicted_users", t.evicted)
+        || ngx_http_analytics_health_uint(json, "older", t->older) != NGX_OK
+        || ngx_http_analytics_health_uint(json, "evicted_users", t->evicted)
            != NGX_OK
         || ngx_http_analytics_health_uint(json, "events_of_other_types",
-                                          t.type_overflow)
+                                          t->type_overflow)
            != NGX_OK
-        || ngx_http_analytics_health_uint(json, "rolled_back", t.rollbacks)
+        || ngx_http_analytics_health_uint(json, "rolled_back", t->rollbacks)
+           != NGX_OK
+        || ngx_http_analytics_health_uint(json, "idempotency_window_seconds",
+                                          window / 1000000)
            != NGX_OK)
     {
         return NGX_ERROR;

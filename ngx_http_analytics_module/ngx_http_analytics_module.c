@@ -10,24 +10,14 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_http_analytics.h"
+#include "ngx_http_analytics_conf_log.h"
+#include "ngx_http_analytics_query.h"
 
 #if (__GLIBC__)
 #include <malloc.h>
 #endif
 
 
-static char *ngx_http_analytics_collect(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_http_analytics_stats(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_http_analytics_summary(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_http_analytics_health(ngx_conf_t *cf, ngx_command_t *cmd,
-    void *conf);
-static char *ngx_http_analytics_handler(ngx_conf_t *cf,
-    ngx_http_analytics_loc_conf_t *alcf, ngx_http_handler_pt handler);
-static char *ngx_http_analytics_format_parameter(ngx_conf_t *cf,
-    ngx_http_analytics_loc_conf_t *alcf);
 static void *ngx_http_analytics_create_main_conf(ngx_conf_t *cf);
 static void *ngx_http_analytics_create_loc_conf(ngx_conf_t *cf);
 static char *ngx_http_analytics_merge_loc_conf(ngx_conf_t *cf, void *parent,
@@ -35,6 +25,7 @@ static char *ngx_http_analytics_merge_loc_conf(ngx_conf_t *cf, void *parent,
 static ngx_int_t ngx_http_analytics_postconfiguration(ngx_conf_t *cf);
 static ngx_int_t ngx_http_analytics_init_module(ngx_cycle_t *cycle);
 static ngx_int_t ngx_http_analytics_init_process(ngx_cycle_t *cycle);
+static void ngx_http_analytics_exit_process(ngx_cycle_t *cycle);
 static void ngx_http_analytics_init_malloc(void);
 
 
@@ -55,8 +46,29 @@ static ngx_command_t  ngx_http_analytics_commands[] = {
       NULL },
 
     { ngx_string("analytics_collect"),
-      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE23,
+      NGX_HTTP_LOC_CONF|NGX_CONF_2MORE,
       ngx_http_analytics_collect,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("analytics_events"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_2MORE,
+      ngx_http_analytics_events,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("analytics_export"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE2,
+      ngx_http_analytics_export,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("analytics_counts"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE2,
+      ngx_http_analytics_counts,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -78,6 +90,13 @@ static ngx_command_t  ngx_http_analytics_commands[] = {
     { ngx_string("analytics_health"),
       NGX_HTTP_LOC_CONF|NGX_CONF_NOARGS,
       ngx_http_analytics_health,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("analytics_erase"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_analytics_erase,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -111,176 +130,14 @@ ngx_module_t  ngx_http_analytics_module = {
     ngx_http_analytics_init_process,         /* init process */
     NULL,                                    /* init thread */
     NULL,                                    /* exit thread */
-    NULL,                                    /* exit process */
+    ngx_http_analytics_exit_process,         /* exit process */
     NULL,                                    /* exit master */
     NGX_MODULE_V1_PADDING
 };
 
 
-static ngx_conf_enum_t  ngx_http_analytics_stats_kinds[] = {
-    { ngx_string("total"), NGX_HTTP_ANALYTICS_TOTAL },
-    { ngx_string("by_type"), NGX_HTTP_ANALYTICS_BY_TYPE },
-    { ngx_string("by_user"), NGX_HTTP_ANALYTICS_BY_USER },
-    { ngx_string("over_time"), NGX_HTTP_ANALYTICS_OVER_TIME },
-    { ngx_string("recent"), NGX_HTTP_ANALYTICS_RECENT },
-    { ngx_string("user"), NGX_HTTP_ANALYTICS_USER },
-    { ngx_null_string, 0 }
-};
-
-
 /* when the master started: survives reloads, and workers inherit it */
 time_t  ngx_http_analytics_started;
-
-
-static char *
-ngx_http_analytics_collect(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    char  *rv;
-
-    rv = ngx_http_analytics_handler(cf, conf,
-                                    ngx_http_analytics_collect_handler);
-    if (rv != NGX_CONF_OK) {
-        return rv;
-    }
-
-    return ngx_http_analytics_format_parameter(cf, conf);
-}
-
-
-static char *
-ngx_http_analytics_stats(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    ngx_http_analytics_loc_conf_t *alcf = conf;
-
-    char             *rv;
-    ngx_str_t        *value;
-    ngx_conf_enum_t  *e;
-
-    rv = ngx_http_analytics_handler(cf, alcf,
-                                    ngx_http_analytics_stats_handler);
-    if (rv != NGX_CONF_OK) {
-        return rv;
-    }
-
-    value = cf->args->elts;
-
-    for (e = ngx_http_analytics_stats_kinds; e->name.len; e++) {
-
-        if (e->name.len == value[2].len
-            && ngx_strcmp(e->name.data, value[2].data) == 0)
-        {
-            alcf->stats = e->value;
-            return NGX_CONF_OK;
-        }
-    }
-
-    return ngx_http_analytics_invalid(cf, "statistics", &value[2]);
-}
-
-
-static char *
-ngx_http_analytics_summary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    char  *rv;
-
-    rv = ngx_http_analytics_handler(cf, conf,
-                                    ngx_http_analytics_summary_handler);
-    if (rv != NGX_CONF_OK) {
-        return rv;
-    }
-
-    return ngx_http_analytics_format_parameter(cf, conf);
-}
-
-
-static char *
-ngx_http_analytics_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
-{
-    return ngx_http_analytics_handler(cf, conf,
-                                      ngx_http_analytics_health_handler);
-}
-
-
-/* Makes the location ours, with the zone that the first argument names. */
-
-static char *
-ngx_http_analytics_handler(ngx_conf_t *cf,
-    ngx_http_analytics_loc_conf_t *alcf, ngx_http_handler_pt handler)
-{
-    ngx_str_t                 *value;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    if (alcf->handler == handler) {
-        return "is duplicate";
-    }
-
-    clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
-
-    if (clcf->handler) {
-        return "conflicts with another content directive of this location";
-    }
-
-    clcf->handler = handler;
-    alcf->handler = handler;
-
-    if (cf->args->nelts == 1) {
-        return NGX_CONF_OK;
-    }
-
-    value = cf->args->elts;
-
-    alcf->zone = ngx_http_analytics_zone_named(cf, &value[1]);
-
-    return alcf->zone ? NGX_CONF_OK : NGX_CONF_ERROR;
-}
-
-
-/* format=NAME, which must be there, and any_type */
-
-static char *
-ngx_http_analytics_format_parameter(ngx_conf_t *cf,
-    ngx_http_analytics_loc_conf_t *alcf)
-{
-    ngx_str_t   *value, name;
-    ngx_uint_t   i;
-
-    value = cf->args->elts;
-
-    for (i = 2; i < cf->args->nelts; i++) {
-
-        if (ngx_strncmp(value[i].data, "format=", 7) == 0
-            && value[i].len > 7 && alcf->format == NULL)
-        {
-            name.data = value[i].data + 7;
-            name.len = value[i].len - 7;
-
-            alcf->format = ngx_http_analytics_format_named(cf, &name);
-            if (alcf->format == NULL) {
-                return NGX_CONF_ERROR;
-            }
-
-            continue;
-        }
-
-        if (ngx_strcmp(value[i].data, "any_type") == 0 && !alcf->any_type) {
-            alcf->any_type = 1;
-            continue;
-        }
-
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "invalid parameter \"%V\"", &value[i]);
-        return NGX_CONF_ERROR;
-    }
-
-    if (alcf->format == NULL) {
-        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
-                           "\"%V\" must have a \"format=\" parameter",
-                           &value[0]);
-        return NGX_CONF_ERROR;
-    }
-
-    return NGX_CONF_OK;
-}
 
 
 static void *
@@ -321,7 +178,13 @@ ngx_http_analytics_create_loc_conf(ngx_conf_t *cf)
      *     conf->zone = NULL;
      *     conf->format = NULL;
      *     conf->stats = 0;
+     *     conf->events = NULL;
+     *     conf->limit = 0;
+     *     conf->honor = 0;
      *     conf->any_type = 0;
+     *     conf->silent = 0;
+     *     conf->received = 0;
+     *     conf->no_id = 0;
      */
 
     return ngx_pcalloc(cf->pool, sizeof(ngx_http_analytics_loc_conf_t));
@@ -346,6 +209,16 @@ ngx_http_analytics_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
             ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
                           "another content directive of location \"%V\" "
                           "conflicts with that of analytics", &clcf->name);
+            return NGX_CONF_ERROR;
+        }
+
+        /* a zone that was not declared is reported elsewhere */
+
+        if (conf->events && conf->zone->size && conf->zone->path == NULL) {
+            ngx_log_error(NGX_LOG_EMERG, cf->log, 0,
+                          "location \"%V\" shows single events, for which "
+                          "zone \"%V\" needs a \"path\"", &clcf->name,
+                          &conf->zone->name);
             return NGX_CONF_ERROR;
         }
 
@@ -377,16 +250,18 @@ ngx_http_analytics_postconfiguration(ngx_conf_t *cf)
         return NGX_OK;
     }
 
-#if (NGX_THREADS)
 
     amcf->thread_pool = ngx_thread_pool_add(cf, NULL);
     if (amcf->thread_pool == NULL) {
         return NGX_ERROR;
     }
 
-#endif
 
-    return ngx_http_analytics_check_names(cf);
+    if (ngx_http_analytics_check_names(cf) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_analytics_check_paths(cf);
 }
 
 
@@ -427,19 +302,57 @@ ngx_http_analytics_init_process(ngx_cycle_t *cycle)
 
     ngx_http_analytics_init_malloc();
 
+    if (ngx_http_analytics_post_init() != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     zones = amcf->zones.elts;
 
     for (i = 0; i < amcf->zones.nelts; i++) {
         ngx_http_analytics_ingest_init(zones[i]);
+
+        if (zones[i]->path) {
+            ngx_http_analytics_log_init(zones[i]);
+        }
     }
 
-#if (NGX_THREADS)
     ngx_http_analytics_task_init();
-#endif
+    ngx_http_analytics_stream_init();
 
     ngx_http_analytics_shm_publish(amcf);
 
     return NGX_OK;
+}
+
+
+static void
+ngx_http_analytics_exit_process(ngx_cycle_t *cycle)
+{
+
+    ngx_uint_t                        i;
+    ngx_http_analytics_zone_t       **zones;
+    ngx_http_analytics_main_conf_t   *amcf;
+
+    if (ngx_process != NGX_PROCESS_WORKER
+        && ngx_process != NGX_PROCESS_SINGLE)
+    {
+        return;
+    }
+
+    amcf = ngx_http_cycle_get_module_main_conf(cycle,
+                                               ngx_http_analytics_module);
+    if (amcf == NULL) {
+        return;
+    }
+
+    zones = amcf->zones.elts;
+
+    for (i = 0; i < amcf->zones.nelts; i++) {
+        if (zones[i]->path) {
+            ngx_http_analytics_log_exit(zones[i]);
+        }
+    }
+
 }
 
 

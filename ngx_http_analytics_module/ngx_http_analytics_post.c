@@ -11,9 +11,15 @@
 #include <ngx_http.h>
 #include "ngx_http_analytics.h"
 
+#include <openssl/rand.h>
+
 
 /* where client_max_body_size is 0, inflated bodies still have a limit */
 #define NGX_HTTP_ANALYTICS_INFLATED_MAX  (1024 * 1024 * 1024)
+
+
+/* strangers choose events' ids: random, of each process */
+static uint64_t  ngx_http_analytics_twins_key[2];
 
 
 typedef enum {
@@ -24,7 +30,7 @@ typedef enum {
 
 
 static ngx_int_t ngx_http_analytics_post_refuse(ngx_http_request_t *r,
-    const char *detail);
+    ngx_uint_t status, const char *detail);
 static ngx_http_analytics_type_e ngx_http_analytics_post_type(
     ngx_http_request_t *r);
 static ngx_int_t ngx_http_analytics_post_encoding(ngx_http_request_t *r,
@@ -40,6 +46,15 @@ static void ngx_http_analytics_post_cleanup(void *data);
 static void ngx_http_analytics_post_write_handler(ngx_http_request_t *r);
 static ngx_int_t ngx_http_analytics_post_answer(
     ngx_http_analytics_post_t *post);
+
+
+ngx_int_t
+ngx_http_analytics_post_init(void)
+{
+    return RAND_bytes((u_char *) ngx_http_analytics_twins_key,
+                      sizeof(ngx_http_analytics_twins_key))
+           == 1 ? NGX_OK : NGX_ERROR;
+}
 
 
 ngx_int_t
@@ -59,13 +74,15 @@ ngx_http_analytics_post(ngx_http_request_t *r,
 
     if (type == NGX_HTTP_ANALYTICS_TYPE_OTHER && !alcf->any_type) {
         return ngx_http_analytics_post_refuse(r,
+                  NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
                   "the Content-Type must be application/json or "
                   "application/x-ndjson");
     }
 
     if (ngx_http_analytics_post_encoding(r, &gzip) != NGX_OK) {
         return ngx_http_analytics_post_refuse(r,
-                                       "the Content-Encoding must be gzip");
+                  NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
+                  "the Content-Encoding must be gzip");
     }
 
     post = ngx_pcalloc(r->pool, sizeof(ngx_http_analytics_post_t));
@@ -91,6 +108,11 @@ ngx_http_analytics_post(ngx_http_request_t *r,
                      : NGX_HTTP_ANALYTICS_INFLATED_MAX;
     post->decode.ndjson = (type == NGX_HTTP_ANALYTICS_TYPE_NDJSON);
 
+    if (ngx_http_analytics_key_header(post) != NGX_OK) {
+        return ngx_http_analytics_post_refuse(r, NGX_HTTP_BAD_REQUEST,
+                  "the Idempotency-Key must be one, of 1 to 255 bytes");
+    }
+
     ngx_http_set_ctx(r, post, ngx_http_analytics_module);
 
     /* a body in a temporary file is nothing to be logged */
@@ -110,7 +132,8 @@ ngx_http_analytics_post(ngx_http_request_t *r,
 
 
 static ngx_int_t
-ngx_http_analytics_post_refuse(ngx_http_request_t *r, const char *detail)
+ngx_http_analytics_post_refuse(ngx_http_request_t *r, ngx_uint_t status,
+    const char *detail)
 {
     ngx_int_t  rc;
 
@@ -120,8 +143,7 @@ ngx_http_analytics_post_refuse(ngx_http_request_t *r, const char *detail)
         return rc;
     }
 
-    return ngx_http_analytics_problem(r, NGX_HTTP_UNSUPPORTED_MEDIA_TYPE,
-                                      detail, NULL, NULL);
+    return ngx_http_analytics_problem(r, status, detail, NULL, NULL);
 }
 
 
@@ -179,46 +201,32 @@ ngx_http_analytics_post_type(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_analytics_post_encoding(ngx_http_request_t *r, ngx_uint_t *gzip)
 {
-    ngx_uint_t        i;
-    ngx_list_part_t  *part;
-    ngx_table_elt_t  *h;
+    ngx_table_elt_t            *h;
+    ngx_http_analytics_walk_t   walk;
+
+    static ngx_str_t  name = ngx_string("content-encoding");
 
     *gzip = 0;
 
-    part = &r->headers_in.headers.part;
-    h = part->elts;
+    ngx_memzero(&walk, sizeof(ngx_http_analytics_walk_t));
 
-    for (i = 0; /* void */ ; i++) {
+    for ( ;; ) {
+        h = ngx_http_analytics_header_next(r, &name, &walk);
 
-        if (i >= part->nelts) {
-            if (part->next == NULL) {
-                return NGX_OK;
-            }
-
-            part = part->next;
-            h = part->elts;
-            i = 0;
+        if (h == NULL) {
+            return NGX_OK;
         }
 
-        if (h[i].key.len != sizeof("Content-Encoding") - 1
-            || ngx_strncmp(h[i].lowcase_key, "content-encoding",
-                           sizeof("Content-Encoding") - 1)
-               != 0)
-        {
-            continue;
-        }
-
-        if (h[i].value.len == 4
-            && ngx_strncasecmp(h[i].value.data, (u_char *) "gzip", 4) == 0
+        if (h->value.len == 4
+            && ngx_strncasecmp(h->value.data, (u_char *) "gzip", 4) == 0
             && !*gzip)
         {
             *gzip = 1;
             continue;
         }
 
-        if (h[i].value.len == 8
-            && ngx_strncasecmp(h[i].value.data, (u_char *) "identity", 8)
-               == 0)
+        if (h->value.len == 8
+            && ngx_strncasecmp(h->value.data, (u_char *) "identity", 8) == 0)
         {
             continue;
         }
@@ -257,7 +265,6 @@ ngx_http_analytics_post_body_handler(ngx_http_request_t *r)
 static ngx_int_t
 ngx_http_analytics_post_start(ngx_http_analytics_post_t *post)
 {
-#if (NGX_THREADS)
 
     if (ngx_http_analytics_post_large(post)) {
 
@@ -270,7 +277,6 @@ ngx_http_analytics_post_start(ngx_http_analytics_post_t *post)
         return NGX_OK;
     }
 
-#endif
 
     post->pool = post->request->pool;
     post->out = post->request->pool;
@@ -420,6 +426,8 @@ ngx_http_analytics_post_decode(ngx_http_analytics_post_t *post)
     d->now = ngx_http_analytics_now();
     d->alloc = ngx_http_analytics_palloc;
     d->ctx = post->pool;
+    d->key[0] = ngx_http_analytics_twins_key[0];
+    d->key[1] = ngx_http_analytics_twins_key[1];
 
     switch (ngx_analytics_decode(d, post->body.data, post->body.len)) {
 
@@ -493,6 +501,11 @@ ngx_http_analytics_post_answer(ngx_http_analytics_post_t *post)
 
     case NGX_HTTP_OK:
     case NGX_HTTP_CREATED:
+
+        if (post->answer.len == 0) {
+            return ngx_http_analytics_send_status(r, post->status);
+        }
+
         return ngx_http_analytics_send_json(r, post->status, &post->answer);
 
     case NGX_HTTP_BAD_REQUEST:
@@ -508,6 +521,11 @@ ngx_http_analytics_post_answer(ngx_http_analytics_post_t *post)
         break;
 
     case NGX_HTTP_UNPROCESSABLE_ENTITY:
+
+        if (post->detail) {
+            break;
+        }
+
         ngx_log_error(NGX_LOG_INFO, r->connection->log, 0,
                       "refused a body that holds what is no event");
 

@@ -62,10 +62,31 @@ ngx_http_analytics_methods(ngx_http_request_t *r, ngx_uint_t mask)
                                           NULL, NULL);
     }
 
-    r->headers_out.status = NGX_HTTP_NO_CONTENT;
-    r->header_only = 1;
+    return ngx_http_analytics_send_status(r, NGX_HTTP_NO_CONTENT);
+}
 
-    return ngx_http_send_header(r);
+
+ngx_int_t
+ngx_http_analytics_send_status(ngx_http_request_t *r, ngx_uint_t status)
+{
+    ngx_int_t  rc;
+
+    r->headers_out.status = status;
+
+    if (status == NGX_HTTP_NO_CONTENT) {
+        r->header_only = 1;
+
+    } else {
+        r->headers_out.content_length_n = 0;
+    }
+
+    rc = ngx_http_send_header(r);
+
+    if (rc == NGX_ERROR || rc > NGX_OK || r->header_only) {
+        return rc;
+    }
+
+    return ngx_http_send_special(r, NGX_HTTP_LAST);
 }
 
 
@@ -76,6 +97,7 @@ ngx_http_analytics_allow(ngx_http_request_t *r, ngx_uint_t mask)
 
     static ngx_str_t  get = ngx_string("GET, HEAD, OPTIONS");
     static ngx_str_t  post = ngx_string("POST, OPTIONS");
+    static ngx_str_t  delete = ngx_string("DELETE, OPTIONS");
     static ngx_str_t  both = ngx_string("GET, HEAD, POST, OPTIONS");
 
     switch (mask) {
@@ -86,6 +108,10 @@ ngx_http_analytics_allow(ngx_http_request_t *r, ngx_uint_t mask)
 
     case NGX_HTTP_POST:
         allow = &post;
+        break;
+
+    case NGX_HTTP_DELETE:
+        allow = &delete;
         break;
 
     default: /* NGX_HTTP_GET|NGX_HTTP_POST */
@@ -152,10 +178,24 @@ ngx_int_t
 ngx_http_analytics_send_writer(ngx_http_request_t *r,
     ngx_analytics_writer_t *w)
 {
-    ngx_str_t  json;
+    ngx_str_t                       json;
+    ngx_http_analytics_zone_t      *zone;
+    ngx_http_analytics_loc_conf_t  *alcf;
 
     if (w->failed) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    alcf = ngx_http_get_module_loc_conf(r, ngx_http_analytics_module);
+    zone = alcf->zone;
+
+    if (zone && zone->path && zone->shared->rebuilds != zone->seen) {
+
+        /* names of types may have been read from memory that was cleared */
+
+        return ngx_http_analytics_problem(r, NGX_HTTP_SERVICE_UNAVAILABLE,
+                                          "the zone was read anew meanwhile",
+                                          NULL, NULL);
     }
 
     json.data = w->start;

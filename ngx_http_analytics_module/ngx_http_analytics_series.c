@@ -87,7 +87,7 @@ ngx_http_analytics_stats_over_time(ngx_http_request_t *r,
         != NGX_OK
         || ngx_http_analytics_copy_totals(zone, &t) != NGX_OK)
     {
-        return ngx_http_analytics_damaged(r);
+        return ngx_http_analytics_damaged(r, zone);
     }
 
     if (span.first * NGX_ANALYTICS_DAY < t.cells_from
@@ -305,7 +305,7 @@ ngx_http_analytics_stats_recent(ngx_http_request_t *r,
                                        &types, &n, &t)
         != NGX_OK)
     {
-        return ngx_http_analytics_damaged(r);
+        return ngx_http_analytics_damaged(r, zone);
     }
 
     if ((!t.cells_exact || !t.types_exact)

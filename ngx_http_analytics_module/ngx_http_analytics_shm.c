@@ -23,6 +23,8 @@
 
 static ngx_int_t ngx_http_analytics_shm_create(
     ngx_http_analytics_zone_t *zone, ngx_log_t *log);
+static ngx_uint_t ngx_http_analytics_shm_moved(
+    ngx_http_analytics_zone_t *zone, ngx_http_analytics_zone_t *old);
 static void ngx_http_analytics_shm_resized(ngx_shm_zone_t *shm_zone);
 static ngx_int_t ngx_http_analytics_locked(ngx_http_analytics_zone_t *zone);
 
@@ -42,7 +44,21 @@ ngx_http_analytics_shm_init(ngx_shm_zone_t *shm_zone, void *data)
     zone = shm_zone->data;
     zone->shpool = (ngx_slab_pool_t *) shm_zone->shm.addr;
 
+    if (ngx_http_analytics_log_probe(zone, shm_zone->shm.log) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (old) {
+
+        if (ngx_http_analytics_shm_moved(zone, old)) {
+            ngx_log_error(NGX_LOG_EMERG, shm_zone->shm.log, 0,
+                          "analytics zone \"%V\" has another \"path\": it "
+                          "takes effect with another size, or by a restart",
+                          &zone->name);
+            return NGX_ERROR;
+        }
+
+        zone->shared = old->shared;
         zone->sh = old->sh;
 
         if (zone->types != old->types) {
@@ -58,7 +74,8 @@ ngx_http_analytics_shm_init(ngx_shm_zone_t *shm_zone, void *data)
     }
 
     if (shm_zone->shm.exists) {
-        zone->sh = zone->shpool->data;
+        zone->shared = zone->shpool->data;
+        zone->sh = zone->shared->zone;
         return NGX_OK;
     }
 
@@ -66,21 +83,39 @@ ngx_http_analytics_shm_init(ngx_shm_zone_t *shm_zone, void *data)
         return NGX_ERROR;
     }
 
-    zone->shpool->data = zone->sh;
+    zone->shpool->data = zone->shared;
 
-    ngx_http_analytics_shm_resized(shm_zone);
+    if (zone->path == NULL) {
+        ngx_http_analytics_shm_resized(shm_zone);
+    }
 
     return NGX_OK;
+}
+
+
+/* What the memory holds belongs to one log, or to none. */
+
+static ngx_uint_t
+ngx_http_analytics_shm_moved(ngx_http_analytics_zone_t *zone,
+    ngx_http_analytics_zone_t *old)
+{
+    if (zone->path == NULL || old->path == NULL) {
+        return zone->path != old->path;
+    }
+
+    return zone->path->name.len != old->path->name.len
+           || ngx_strncmp(zone->path->name.data, old->path->name.data,
+                          old->path->name.len)
+              != 0;
 }
 
 
 static ngx_int_t
 ngx_http_analytics_shm_create(ngx_http_analytics_zone_t *zone, ngx_log_t *log)
 {
-    void                       *mem;
-    size_t                      size;
-    ngx_slab_pool_t            *shpool;
-    ngx_analytics_zone_conf_t   conf;
+    ngx_slab_pool_t              *shpool;
+    ngx_analytics_zone_conf_t     conf;
+    ngx_http_analytics_shared_t  *shared;
 
     shpool = zone->shpool;
 
@@ -88,30 +123,47 @@ ngx_http_analytics_shm_create(ngx_http_analytics_zone_t *zone, ngx_log_t *log)
 
     shpool->log_nomem = 0;
 
-    if (RAND_bytes((u_char *) conf.key, sizeof(conf.key)) != 1) {
+    shared = ngx_slab_calloc(shpool, sizeof(ngx_http_analytics_shared_t));
+    if (shared == NULL) {
+        return NGX_ERROR;
+    }
+
+    shared->rebuilds = 1;
+
+    /* all other pages at once: the arena manages itself */
+
+    shared->size = shpool->pfree * ngx_pagesize;
+
+    shared->zone = ngx_slab_alloc(shpool, shared->size);
+    if (shared->zone == NULL) {
+        return NGX_ERROR;
+    }
+
+#if (NGX_DEBUG_MALLOC)
+    ngx_memzero(shared->zone, shared->size);
+#endif
+
+    if (RAND_bytes((u_char *) &shared->id, sizeof(shared->id)) != 1
+        || RAND_bytes((u_char *) conf.key, sizeof(conf.key)) != 1)
+    {
         ngx_log_error(NGX_LOG_EMERG, log, 0, "RAND_bytes() failed");
         return NGX_ERROR;
+    }
+
+    zone->shared = shared;
+    zone->sh = shared->zone;
+
+    if (zone->path) {
+
+        /* made from its log by a worker, with the log's key */
+
+        return NGX_OK;
     }
 
     conf.types = zone->types;
     conf.now = ngx_http_analytics_now();
 
-    /* all pages at once: the arena manages itself */
-
-    size = shpool->pfree * ngx_pagesize;
-
-    mem = ngx_slab_alloc(shpool, size);
-    if (mem == NULL) {
-        return NGX_ERROR;
-    }
-
-#if (NGX_DEBUG_MALLOC)
-    ngx_memzero(mem, size);
-#endif
-
-    zone->sh = ngx_analytics_zone_create(mem, size, &conf);
-
-    if (zone->sh == NULL) {
+    if (ngx_analytics_zone_create(zone->sh, shared->size, &conf) == NULL) {
         ngx_log_error(NGX_LOG_EMERG, log, 0,
                       "analytics zone \"%V\" is too small", &zone->name);
         return NGX_ERROR;
@@ -178,7 +230,9 @@ ngx_http_analytics_shm_publish(ngx_http_analytics_main_conf_t *amcf)
 
     for (i = 0; i < amcf->zones.nelts; i++) {
 
-        if (ngx_http_analytics_lock(zones[i]) != NGX_OK) {
+        /* the program of a zone with a log stands in the log */
+
+        if (zones[i]->path || ngx_http_analytics_lock(zones[i]) != NGX_OK) {
             continue;
         }
 
@@ -252,6 +306,11 @@ ngx_http_analytics_locked(ngx_http_analytics_zone_t *zone)
 {
     ngx_uint_t  logged;
 
+    if (!ngx_http_analytics_ready(zone)) {
+        ngx_shmtx_unlock(&zone->shpool->mutex);
+        return NGX_DECLINED;
+    }
+
     switch (ngx_analytics_zone_recover(zone->sh)) {
 
     case NGX_OK:
@@ -267,6 +326,14 @@ ngx_http_analytics_locked(ngx_http_analytics_zone_t *zone)
 
     logged = zone->damaged;
     zone->damaged = 1;
+
+    if (zone->path) {
+
+        /* to be made anew from its log */
+
+        zone->shared->ready = 0;
+        zone->damaged = 0;
+    }
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
 

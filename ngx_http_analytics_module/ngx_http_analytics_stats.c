@@ -30,10 +30,6 @@ static ngx_int_t ngx_http_analytics_stats_by_user(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone);
 static ngx_int_t ngx_http_analytics_stats_user(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone);
-static ngx_int_t ngx_http_analytics_uri_name(ngx_http_request_t *r,
-    ngx_str_t *name);
-static ngx_int_t ngx_http_analytics_uri_rest(ngx_http_request_t *r,
-    ngx_str_t *rest);
 
 
 static ngx_str_t  ngx_http_analytics_arg_limit = ngx_string("limit");
@@ -56,6 +52,11 @@ ngx_http_analytics_stats_handler(ngx_http_request_t *r)
     }
 
     alcf = ngx_http_get_module_loc_conf(r, ngx_http_analytics_module);
+
+    rc = ngx_http_analytics_fresh(r, alcf->zone);
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
 
     switch (alcf->stats) {
 
@@ -88,7 +89,7 @@ ngx_http_analytics_stats_total(ngx_http_request_t *r,
     ngx_analytics_writer_t  w;
 
     if (ngx_http_analytics_copy_totals(zone, &t) != NGX_OK) {
-        return ngx_http_analytics_damaged(r);
+        return ngx_http_analytics_damaged(r, zone);
     }
 
     if ((!t.users_exact || !t.types_exact)
@@ -127,7 +128,7 @@ ngx_http_analytics_stats_by_type(ngx_http_request_t *r,
     ngx_analytics_writer_t   w;
 
     if (ngx_http_analytics_copy_types(r, zone, &types, &n, &t) != NGX_OK) {
-        return ngx_http_analytics_damaged(r);
+        return ngx_http_analytics_damaged(r, zone);
     }
 
     n = ngx_http_analytics_counted(types, n);
@@ -179,7 +180,7 @@ ngx_http_analytics_stats_by_user(ngx_http_request_t *r,
     }
 
     if (ngx_http_analytics_lock(zone) != NGX_OK) {
-        return ngx_http_analytics_damaged(r);
+        return ngx_http_analytics_damaged(r, zone);
     }
 
     n = ngx_analytics_zone_top(zone->sh, users, n, names);
@@ -238,7 +239,7 @@ ngx_http_analytics_stats_user(ngx_http_request_t *r,
     }
 
     if (ngx_http_analytics_lock(zone) != NGX_OK) {
-        return ngx_http_analytics_damaged(r);
+        return ngx_http_analytics_damaged(r, zone);
     }
 
     rc = ngx_analytics_zone_user(zone->sh, &name, &info, types, n);
@@ -282,95 +283,6 @@ ngx_http_analytics_stats_user(ngx_http_request_t *r,
     ngx_analytics_write_literal(&w, "}");
 
     return ngx_http_analytics_send_writer(r, &w);
-}
-
-
-/*
- * What follows the location's name in the path.
- *
- * In r->uri nginx has already resolved escapes, merged slashes and removed
- * dots, so that those which belong to a name are gone.  So the name is taken
- * as the client sent it, if it did so under the location's own name.  Where a
- * regular expression or a rewrite chose the location, by r->uri, it is the
- * last segment there.
- */
-
-static ngx_int_t
-ngx_http_analytics_uri_name(ngx_http_request_t *r, ngx_str_t *name)
-{
-    u_char     *dst, *src;
-    ngx_str_t   raw;
-
-    if (ngx_http_analytics_uri_rest(r, &raw) != NGX_OK) {
-
-        raw = r->uri;
-        src = raw.data + raw.len;
-
-        if (raw.len && src[-1] == '/') {
-            src--;
-        }
-
-        for (dst = src; dst > raw.data && dst[-1] != '/'; dst--) {
-            /* void */
-        }
-
-        name->data = dst;
-        name->len = src - dst;
-
-        return name->len ? NGX_OK : NGX_DECLINED;
-    }
-
-    if (raw.len && raw.data[raw.len - 1] == '/') {
-        raw.len--;
-    }
-
-    dst = ngx_pnalloc(r->pool, raw.len + 1);
-    if (dst == NULL) {
-        return NGX_ERROR;
-    }
-
-    name->data = dst;
-    src = raw.data;
-
-    ngx_unescape_uri(&dst, &src, raw.len, 0);
-
-    name->len = dst - name->data;
-
-    return name->len ? NGX_OK : NGX_DECLINED;
-}
-
-
-static ngx_int_t
-ngx_http_analytics_uri_rest(ngx_http_request_t *r, ngx_str_t *rest)
-{
-    u_char                    *p, *last;
-    ngx_http_core_loc_conf_t  *clcf;
-
-    clcf = ngx_http_get_module_loc_conf(r, ngx_http_core_module);
-
-    if (r != r->main || r->internal || clcf->exact_match || clcf->noname
-#if (NGX_PCRE)
-        || clcf->regex
-#endif
-        || r->unparsed_uri.len < clcf->name.len
-        || ngx_memcmp(r->unparsed_uri.data, clcf->name.data, clcf->name.len)
-           != 0)
-    {
-        return NGX_DECLINED;
-    }
-
-    rest->data = r->unparsed_uri.data + clcf->name.len;
-    last = r->unparsed_uri.data + r->unparsed_uri.len;
-
-    for (p = rest->data; p < last; p++) {
-        if (*p == '?' || *p == '#') {
-            break;
-        }
-    }
-
-    rest->len = p - rest->data;
-
-    return NGX_OK;
 }
 
 
@@ -461,8 +373,14 @@ ngx_http_analytics_write_counts(ngx_analytics_writer_t *w, const char *key,
 
 
 ngx_int_t
-ngx_http_analytics_damaged(ngx_http_request_t *r)
+ngx_http_analytics_damaged(ngx_http_request_t *r,
+    ngx_http_analytics_zone_t *zone)
 {
     return ngx_http_analytics_problem(r, NGX_HTTP_SERVICE_UNAVAILABLE,
-                                      "the zone is damaged", NULL, NULL);
+                          ngx_http_analytics_ready(zone)
+                          ? "the zone is damaged"
+                          : zone->attached
+                          ? "the zone is recovering: it reads its log"
+                          : "the zone's log is not available",
+                          NULL, NULL);
 }

@@ -49,6 +49,11 @@ ngx_http_analytics_summary_handler(ngx_http_request_t *r)
 
     alcf = ngx_http_get_module_loc_conf(r, ngx_http_analytics_module);
 
+    rc = ngx_http_analytics_fresh(r, alcf->zone);
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
     return ngx_http_analytics_summary_get(r, alcf->zone);
 }
 
@@ -127,7 +132,7 @@ ngx_http_analytics_summary_get(ngx_http_request_t *r,
     /* of one moment, all of it */
 
     if (ngx_http_analytics_lock(zone) != NGX_OK) {
-        return ngx_http_analytics_damaged(r);
+        return ngx_http_analytics_damaged(r, zone);
     }
 
     ngx_analytics_zone_totals(zone->sh, &t);

@@ -18,9 +18,6 @@
 #include "ngx_http_analytics.h"
 
 
-#if (NGX_THREADS)
-
-
 #define NGX_HTTP_ANALYTICS_TASKS  3
 #define NGX_HTTP_ANALYTICS_HUGE   2        /* of them */
 
@@ -33,8 +30,7 @@ static ngx_int_t ngx_http_analytics_task_start(
 static void ngx_http_analytics_task_run(void *data, ngx_log_t *log);
 static void ngx_http_analytics_task_done(ngx_event_t *ev);
 static void ngx_http_analytics_task_next(void);
-static void ngx_http_analytics_task_hold(void);
-static void ngx_http_analytics_task_hold_handler(ngx_event_t *ev);
+static void ngx_http_analytics_hold_handler(ngx_event_t *ev);
 
 
 static ngx_uint_t   ngx_http_analytics_tasks;       /* under way */
@@ -46,8 +42,9 @@ static ngx_queue_t  ngx_http_analytics_lines[2];    /* waiting; 1: huge ones */
  * that may be cancelled.  A request that waits for a thread has none: this
  * one is set while there are any.
  */
-static ngx_event_t        ngx_http_analytics_tasks_hold;
-static ngx_connection_t   ngx_http_analytics_tasks_connection;
+static ngx_event_t        ngx_http_analytics_hold_event;
+static ngx_connection_t   ngx_http_analytics_hold_connection;
+static ngx_uint_t         ngx_http_analytics_holds;
 
 
 void
@@ -98,7 +95,7 @@ ngx_http_analytics_task_start(ngx_http_analytics_post_t *post)
     ngx_http_analytics_tasks++;
     ngx_http_analytics_tasks_huge += post->huge;
 
-    ngx_http_analytics_task_hold();
+    ngx_http_analytics_hold();
 
     return NGX_OK;
 }
@@ -129,43 +126,46 @@ ngx_http_analytics_task_done(ngx_event_t *ev)
 
     ngx_http_analytics_task_next();
 
-    if (ngx_http_analytics_tasks == 0
-        && ngx_http_analytics_tasks_hold.timer_set)
-    {
-        ngx_del_timer(&ngx_http_analytics_tasks_hold);
-    }
+    ngx_http_analytics_let_go();
 }
 
 
-static void
-ngx_http_analytics_task_hold(void)
+void
+ngx_http_analytics_hold(void)
 {
     ngx_event_t  *ev;
 
-    ev = &ngx_http_analytics_tasks_hold;
+    ev = &ngx_http_analytics_hold_event;
 
-    if (ev->timer_set) {
+    if (ngx_http_analytics_holds++) {
         return;
     }
 
     /* a timer's event is expected to have a connection, to be logged */
 
-    ngx_http_analytics_tasks_connection.fd = (ngx_socket_t) -1;
+    ngx_http_analytics_hold_connection.fd = (ngx_socket_t) -1;
 
-    ev->data = &ngx_http_analytics_tasks_connection;
-    ev->handler = ngx_http_analytics_task_hold_handler;
+    ev->data = &ngx_http_analytics_hold_connection;
+    ev->handler = ngx_http_analytics_hold_handler;
     ev->log = ngx_cycle->log;
 
     ngx_add_timer(ev, NGX_HTTP_ANALYTICS_HOLD);
 }
 
 
-static void
-ngx_http_analytics_task_hold_handler(ngx_event_t *ev)
+void
+ngx_http_analytics_let_go(void)
 {
-    if (ngx_http_analytics_tasks) {
-        ngx_add_timer(ev, NGX_HTTP_ANALYTICS_HOLD);
+    if (--ngx_http_analytics_holds == 0) {
+        ngx_del_timer(&ngx_http_analytics_hold_event);
     }
+}
+
+
+static void
+ngx_http_analytics_hold_handler(ngx_event_t *ev)
+{
+    ngx_add_timer(ev, NGX_HTTP_ANALYTICS_HOLD);
 }
 
 
@@ -204,4 +204,3 @@ ngx_http_analytics_task_next(void)
 }
 
 
-#endif

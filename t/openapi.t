@@ -63,6 +63,9 @@ sub described {
 
     $response = $schema->resolve($response);
 
+    return is $answer->{body}, '', "$name: $answer->{status} has no body"
+        unless $response->{content};
+
     my ($type) = ($answer->header('content-type') // '') =~ /^([^;]*)/;
     my $media  = $response->{content}{$type}
         or return fail("$name: $answer->{status} as \"$type\" is not documented");
@@ -70,7 +73,7 @@ sub described {
     my @errors;
 
     @errors = $schema->errors($media->{schema}, $answer->json)
-        if $type =~ /json$/;
+        if $type =~ m{[/+]json$};
 
     for my $header (sort keys %{ $response->{headers} // {} }) {
         my $said  = $schema->resolve($response->{headers}{$header});
@@ -163,6 +166,26 @@ subtest 'every example of a body can be sent' => sub {
 };
 
 
+# Where a parameter tells what to send, each type is to be had by one of its
+# values.
+
+sub all_formats {
+    my ($url, $operation, $format) = @_;
+
+    my %types = map { $_ => 1 } keys %{ $operation->{responses}{200}{content} };
+
+    for my $value (@{ $format->{schema}{enum} }) {
+        my $answer = $nginx->get("$url?format=$value");
+        my ($type) = $answer->header('content-type') =~ /^([^;]*)/;
+
+        described($answer, $operation, "GET $url as $value");
+        ok delete $types{$type}, "GET $url as $value is of a type of its own";
+    }
+
+    is_json [keys %types], [], "GET $url: no type is left";
+}
+
+
 subtest 'every route answers as described' => sub {
     operations(sub {
         my ($path, $method, $operation) = @_;
@@ -174,6 +197,10 @@ subtest 'every route answers as described' => sub {
 
         is $answer->{status}, 200, "GET $url" or diag $answer->{body};
         described($answer, $operation, "GET $url");
+
+        my ($format) = grep { $_->{name} eq 'format' } parameters($operation);
+
+        return all_formats($url, $operation, $format) if $format;
 
         for my $type (sort keys %{ $operation->{responses}{200}{content} }) {
             my $answer = $nginx->get($url, headers => ["Accept: $type"]);
@@ -199,7 +226,10 @@ subtest 'parameters have the bounds that they are said to have' => sub {
             my @good = ($parameter->{example} // (), $of->{default} // (),
                 $of->{minimum} // (), $of->{maximum} // (),
                 @{ $of->{enum} // [] }, $format eq 'date' ? '2025-10-04' : ());
-            my @bad = ('x', (defined $of->{minimum} ? $of->{minimum} - 1 : ()),
+            my $text = $of->{type} eq 'string' && !$of->{enum} && !$format
+                && !$of->{pattern};
+
+            my @bad = ($text ? 'x' x ($of->{maxLength} + 1) : 'x', (defined $of->{minimum} ? $of->{minimum} - 1 : ()),
                 (defined $of->{maximum} ? $of->{maximum} + 1 : ()));
 
             ok scalar @good, "$parameter->{name} has something to try";

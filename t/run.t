@@ -52,6 +52,7 @@ sub start {
         syswrite $started, '.';
         @ENV{qw(TOP BUILD PORT TMPDIR)} = ($home, "$home/build", $port, $TEMP);
         delete @ENV{qw(LISTEN DATA HOSTS WORKERS)};
+        $ENV{STATE} = $TEMP;
         $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
         open STDOUT, '>', "$TEMP/log" or die;
         open STDERR, '>&', \*STDOUT or die;
@@ -107,7 +108,10 @@ sub stop {
 
     ok $ended, 'Ctrl-C stops it';
     is $status, 0, 'cleanly' if $ended && !$early;
-    ok !kill(0, -$pid), 'no process is left';
+
+    # who was killed with it is a process until somebody has taken note
+
+    ok wait_for(sub { !kill 0, -$pid }), 'no process is left';
 
     my @left = glob "$TEMP/nginx-analytics.*";
     is "@left", '', 'no file is left';
@@ -145,7 +149,7 @@ subtest 'from a home that workers cannot enter' => sub {
         stop($pid);
     }
 
-    ok -d "$home/data", 'the state folder is there';
+    ok -d "$TEMP/nginx-analytics", 'the events are where workers can go';
 };
 
 

@@ -14,22 +14,28 @@ use Getopt::Long;
 
 use lib dirname(abs_path(__FILE__)) . '/lib';
 
+use Bench::Found;
 use Bench::Process;
 use Bench::Report;
 use Bench::Rows;
+use Bench::Stored;
 
 my $HERE  = dirname(abs_path(__FILE__));
 my $ROOT  = dirname(dirname($HERE));
 my $BUILD = $ENV{BUILD} || "$ROOT/build";
+my @ROWS  = (@Bench::Rows::ROWS, @Bench::Stored::ROWS, @Bench::Found::ROWS);
 
 my $USAGE = <<"END";
 usage: perl t/bench/bench.pl [options]
 
-  --only ROW      only this row; may be repeated: @Bench::Rows::ROWS
+  --only ROW      only this row; may be repeated:
+                  @Bench::Rows::ROWS
+                  @Bench::Stored::ROWS
+                  @Bench::Found::ROWS
   --quick         shorter and less exact
   --markdown      the table as Markdown
   --rounds N      slices of each variant, 7 if not said
-  --seconds N     length of a slice, 3 if not said
+  --seconds N     length of a slice, 2 if not said
   --nice N        priority of servers and load, -10 if not said and allowed
 
 Environment:
@@ -38,7 +44,7 @@ Environment:
   TEST_NGINX_BINARY   nginx, by default /usr/sbin/nginx
 END
 
-my %option = (rounds => 7, seconds => 3);
+my %option = (rounds => 7, seconds => 2);
 
 GetOptions(\%option, 'only=s@', 'quick', 'markdown', 'rounds=i', 'seconds=i',
     'nice=i' => \$Bench::Process::NICE, 'help') && !@ARGV or die $USAGE;
@@ -52,7 +58,7 @@ if ($option{help}) {
 
 for my $row (@{ $option{only} // [] }) {
     die "there is no row \"$row\"\n$USAGE"
-        unless grep { $_ eq $row } @Bench::Rows::ROWS;
+        unless grep { $_ eq $row } @ROWS;
 }
 
 exit main();
@@ -74,14 +80,14 @@ sub main {
         push @cpus, @cpus;
     }
 
-    my $rows = Bench::Rows->new(
+    my $rows = Bench::Found->new(
         %option, module => abs_path($module), baseline => baseline(),
         peer => $HERE, wrk => "$HERE/wrk", server => $cpus[0], load => $cpus[1],
     );
 
     my @table;
 
-    for my $row (@{ $option{only} // \@Bench::Rows::ROWS }) {
+    for my $row (@{ $option{only} // \@ROWS }) {
         push @table, $rows->$row;
     }
 

@@ -2,7 +2,8 @@
 /*
  * A libFuzzer target for what stands on the scanner: bodies to events, events
  * to JSON and back, and lists to summaries.  Of the first byte three bits
- * choose the format, and one whether the rest is lines.
+ * choose the format, one whether it is another with an id, and one whether
+ * the rest is lines.
  *
  *     clang -g -O1 -fsanitize=fuzzer,address,undefined ...
  *
@@ -16,6 +17,7 @@
 
 #define KIND   0x07
 #define LINES  0x08
+#define ID     0x40
 
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -97,6 +99,13 @@ check_event(ngx_analytics_format_t *f, ngx_analytics_event_t *event)
     check_name(&event->user);
     check_name(&event->type);
 
+    if (event->id.len) {
+        must(f->id.len);
+        check_name(&event->id);
+    }
+
+    must(event->known == 0 || (event->known == 1 && event->id.len));
+
     must(!f->constant || same(&event->type, &f->type));
     must(f->time.len || event->time == NGX_ANALYTICS_TIME_NONE);
     must(event->time == NGX_ANALYTICS_TIME_NONE
@@ -141,6 +150,7 @@ check_again(ngx_analytics_format_t *f, ngx_analytics_event_t *event,
 
     must(same(&again->user, &event->user));
     must(same(&again->type, &event->type));
+    must(same(&again->id, &event->id));
 
     if (f->time.len && event->time == NGX_ANALYTICS_TIME_NONE) {
         must(again->time == EVENTS_NOW);
@@ -187,17 +197,54 @@ check_events(ngx_analytics_format_t *f, decoded_t *r)
 }
 
 
+/* Known is what stands in the body before, and its id is used for no other. */
+static void
+check_twins(decoded_t *r)
+{
+    ngx_uint_t              i, k, known;
+    ngx_analytics_event_t  *event, *other;
+
+    for (i = 0; i < r->d.n; i++) {
+        event = decoded_event(r, i);
+        known = 0;
+
+        for (k = 0; k < i && event->id.len; k++) {
+            other = decoded_event(r, k);
+
+            if (same(&other->id, &event->id)) {
+                must(same(&other->user, &event->user));
+                must(same(&other->type, &event->type));
+                must(same(&other->properties, &event->properties));
+                must(other->time == event->time);
+                known = 1;
+            }
+        }
+
+        must(event->known == known);
+    }
+}
+
+
 static void
 check_summary(ngx_analytics_decode_t *d)
 {
     uint64_t                  n;
-    ngx_uint_t                i;
+    ngx_uint_t                i, twins;
+    ngx_analytics_run_t      *run;
     ngx_analytics_writer_t    w;
     ngx_analytics_summary_t   s;
     static const uint64_t     key[2] = { 1, 2 };
 
+    twins = 0;
+
+    for (run = d->first; run; run = run->next) {
+        for (i = 0; i < run->n; i++) {
+            twins += run->events[i].known;
+        }
+    }
+
     must(ngx_analytics_summarise(d, key, EVENTS_NOW, &s) == NGX_OK);
-    must(s.events == d->n && s.users == s.nnames);
+    must(s.events == d->n - twins && s.users == s.nnames);
 
     for (i = 0, n = 0; i < s.nnames; i++) {
         must(s.names[i].count >= 1);
@@ -206,19 +253,19 @@ check_summary(ngx_analytics_decode_t *d)
         n += s.names[i].count;
     }
 
-    must(n == d->n);
+    must(n == d->n - twins);
 
     for (i = 0, n = 0; i < s.ntypes; i++) {
         n += s.types[i].count;
     }
 
-    must(n == d->n);
+    must(n == d->n - twins);
 
     for (i = 0, n = 0; i < 24; i++) {
         n += s.hour_of_day[i];
     }
 
-    must(n == d->n);
+    must(n == d->n - twins);
     must(s.peak_second_count <= s.peak_hour_count);
     must((s.peak_second_count > 0) == (d->n > 0));
     must(s.peak_hour_count <= d->n);
@@ -255,6 +302,7 @@ check_refused(ngx_analytics_format_t *f, decoded_t *r)
         must(error->field.len == 0 || same(&error->field, &f->user)
              || (!f->constant && same(&error->field, &f->type))
              || same(&error->field, &f->time)
+             || same(&error->field, &f->id)
              || (!f->rest && same(&error->field, &f->properties)));
     }
 }
@@ -297,7 +345,8 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         formats_init();
     }
 
-    f = &formats[*data & KIND];
+    f = (*data & ID) ? &formats[FORMAT_ID + (*data & 1)]
+                     : &formats[*data & KIND];
     ndjson = (*data & LINES) != 0;
 
     decode(&r, f, ndjson, data + 1, size - 1);
@@ -310,6 +359,7 @@ LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         must(r.d.list || n == 1);
 
         check_events(f, &r);
+        check_twins(&r);
         check_summary(&r.d);
 
     } else {

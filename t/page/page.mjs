@@ -8,8 +8,17 @@
  */
 
 import { BASE, close, open } from './browser.mjs';
+import {
+    addresses,
+    downloading,
+    paging,
+    searching,
+} from './events.mjs';
+import { eventKeyboard, eventPhone, eventThemes } from './events_read.mjs';
 import { charts, emptyAndFirst, more, overTime } from './figures.mjs';
 import { lists } from './lists.mjs';
+import { hostile, opening } from './opened.mjs';
+import { posting, troubles } from './posting.mjs';
 import { keyboard, phone, themes } from './reading.mjs';
 import { documentation, refreshing } from './running.mjs';
 import { done, promise } from './tap.mjs';
@@ -33,6 +42,17 @@ try {
         keyboard,
         refreshing,
         documentation,
+        searching,
+        addresses,
+        paging,
+        downloading,
+        opening,
+        hostile,
+        posting,
+        troubles,
+        eventThemes,
+        eventPhone,
+        eventKeyboard,
     ]) {
         try {
             await part();

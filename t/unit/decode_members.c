@@ -75,6 +75,10 @@ build_members(ngx_analytics_format_t *f, int how)
                      escape_name(&f->properties, how));
     }
 
+    if (f->id.len) {
+        p += sprintf(p, ",\"%s\":\"i\"", escape_name(&f->id, how));
+    }
+
     strcpy(p, "}");
 }
 
@@ -115,6 +119,8 @@ check_names(void)
             is_str(event->properties.data, event->properties.len,
                    f->rest ? "{}" : f->properties.len ? "{\"a\":1}" : "",
                    "... the properties");
+            is_str(event->id.data, event->id.len, f->id.len ? "i" : "",
+                   "... the id");
 
             decoded_free(&r);
         }
@@ -202,7 +208,7 @@ check_duplicates(void)
 {
     int                      how;
     char                     again[2 * MAX];
-    ngx_str_t               *fields[4];
+    ngx_str_t               *fields[5];
     decoded_t                r;
     ngx_uint_t               i, k;
     ngx_analytics_format_t  *f;
@@ -215,24 +221,25 @@ check_duplicates(void)
         fields[2] = f->time.len ? &f->time : &f->user;
         fields[3] = (f->properties.len && !f->rest) ? &f->properties
                                                     : &f->user;
+        fields[4] = f->id.len ? &f->id : &f->user;
 
         /* plain and plain, plain and escaped, escaped and plain */
 
-        for (k = 0; k < 4 * 3; k++) {
-            how = k / 4;
+        for (k = 0; k < 5 * 3; k++) {
+            how = k / 5;
 
             build_members(f, how == 2 ? 1 : 0);
             body[strlen(body) - 1] = '\0';
             snprintf(again, sizeof(again), "%s,\"%s\":null}", body,
-                     escape_name(fields[k % 4], how == 1 ? 1 : 0));
+                     escape_name(fields[k % 5], how == 1 ? 1 : 0));
 
             decode_text(&r, f, again);
 
             ok(r.rc == NGX_ABORT && r.d.nerrors == 1
                && strstr(r.d.errors[0].detail, "repeated")
-               && r.d.errors[0].field.data == fields[k % 4]->data,
+               && r.d.errors[0].field.data == fields[k % 5]->data,
                "format %s: member %u must not be repeated, in way %d",
-               f->name.data, (unsigned) (k % 4), how);
+               f->name.data, (unsigned) (k % 5), how);
 
             decoded_free(&r);
         }

@@ -49,13 +49,21 @@ check_examples(void)
         "\"a\": [1]}",
 
         "{\"id\":7,\"" N254 "u\":\"17\",\"" N254 "t\":\"page_view\",\""
-        N254 "m\":\"2025-10-04T12:30:00.123456Z\",\"" N254 "p\":{\"a\": [1]}}"
+        N254 "m\":\"2025-10-04T12:30:00.123456Z\",\"" N254 "p\":{\"a\": [1]}}",
+
+        "{\"id\":7,\"message_id\":\"m1\",\"u\":\"17\","
+        "\"t\":\"page_view\",\"at\":\"2025-10-04T12:30:00.123456Z\","
+        "\"p\":{\"a\": [1]}}",
+
+        "{\"id\":7,\"i\\\"\\u003cd\\u003e\":\"m1\",\"u\":\"17\","
+        "\"a\": [1]}"
     };
 
     memset(&event, 0, sizeof(event));
     event_set(&event.user, "17");
     event_set(&event.type, "page_view");
     event_set(&event.properties, "{\"a\": [1]}");
+    event_set(&event.id, "m1");
     event.time = NGX_ANALYTICS_TIME_NONE;
 
     for (i = 0; i < EVENTS_FORMATS; i++) {
@@ -85,6 +93,23 @@ check_ids(void)
                  "{\"id\":%" PRIu64 ",\"u\":\"u\",\"t\":\"t\"}", ids[i]);
         is_str(text, text_len, expected, "an id is exact");
     }
+}
+
+
+static void
+check_no_id(void)
+{
+    ngx_analytics_event_t  event;
+
+    memset(&event, 0, sizeof(event));
+    event_set(&event.user, "u");
+    event_set(&event.type, "t");
+    event.time = NGX_ANALYTICS_TIME_NONE;
+
+    text_len = event_text(text, MAX, &formats[FORMAT_ID], &event, 7);
+    is_str(text, text_len, "{\"id\":7,\"u\":\"u\",\"t\":\"t\",\"at\":"
+           "\"2025-10-04T12:30:00.123456Z\",\"p\":{}}",
+           "an event without an id of its own is written without");
 }
 
 
@@ -207,6 +232,7 @@ main(void)
 
     check_examples();
     check_ids();
+    check_no_id();
     check_integers();
     check_spaces();
     check_memory();

@@ -168,6 +168,7 @@ properties_right(cJSON *root, ngx_analytics_format_t *f, ngx_str_t *sent)
         item = root->child->next->next;
         item = f->constant ? item : item->next;
         item = f->time.len ? item->next : item;
+        item = f->id.len && only_member(root, &f->id) ? item->next : item;
     }
 
     props = cJSON_ParseWithLength(sent->len ? (char *) sent->data : "{}",
@@ -194,7 +195,7 @@ properties_right(cJSON *root, ngx_analytics_format_t *f, ngx_str_t *sent)
 static int
 oracle_right(ngx_analytics_format_t *f, ngx_analytics_event_t *event)
 {
-    int     right, members;
+    int     right, members, has_id;
     cJSON  *root;
 
     root = cJSON_ParseWithLengthOpts(text, text_len + 1, NULL, 1);
@@ -204,11 +205,14 @@ oracle_right(ngx_analytics_format_t *f, ngx_analytics_event_t *event)
         return 0;
     }
 
+    has_id = (f->id.len && event->id.len);
+
     members = 2 + !f->constant + (f->time.len != 0)
-              + (f->properties.len != 0);
+              + (f->properties.len != 0) + has_id;
 
     right = strcmp(root->child->string, "id") == 0
             && user_right(root, f, &event->user)
+            && (!has_id || is_text(only_member(root, &f->id), &event->id))
             && (f->constant || is_text(only_member(root, &f->type),
                                        &event->type))
             && (f->time.len == 0 || time_right(root, f, event->time))
@@ -236,7 +240,7 @@ again_right(ngx_analytics_format_t *f, ngx_analytics_event_t *event)
 {
     int                     right;
     int64_t                 time;
-    ngx_str_t               type, props;
+    ngx_str_t               type, props, id;
     decoded_t               r;
     ngx_analytics_event_t  *again;
 
@@ -257,6 +261,11 @@ again_right(ngx_analytics_format_t *f, ngx_analytics_event_t *event)
            : event->time;
     type = f->constant ? f->type : event->type;
     props = event->properties;
+    id = event->id;
+
+    if (f->id.len == 0) {
+        event_set(&id, "");
+    }
 
     if (f->properties.len == 0) {
         event_set(&props, "");
@@ -270,7 +279,8 @@ again_right(ngx_analytics_format_t *f, ngx_analytics_event_t *event)
 
     right = again && same(&again->user, &event->user)
             && same(&again->type, &type) && again->time == time
-            && same(&again->properties, &props);
+            && same(&again->properties, &props) && same(&again->id, &id)
+            && !again->known;
 
     decoded_free(&r);
 
@@ -293,6 +303,7 @@ check_all(void)
         for (k = 0; k < count(names) * count(times); k++) {
             event_set(&event.user, names[k % count(names)]);
             event_set(&event.type, names[rnd(count(names))]);
+            event_set(&event.id, rnd(4) ? names[rnd(count(names))] : "");
             event.time = times[k / count(names)];
 
             for (n = 0; n <= count(properties); n++) {
@@ -366,7 +377,7 @@ random_name(ngx_str_t *str, u_char *buf)
 static void
 check_random(void)
 {
-    u_char                   user[256], type[256];
+    u_char                   user[256], type[256], id[256];
     size_t                   i, wrong;
     ngx_analytics_event_t    event;
     ngx_analytics_format_t  *f;
@@ -379,6 +390,11 @@ check_random(void)
 
         random_name(&event.user, user);
         random_name(&event.type, type);
+        random_name(&event.id, id);
+
+        if (rnd(4) == 0) {
+            event_set(&event.id, "");
+        }
 
         if (f->integer && rnd(4)) {
             event.user.len = sprintf((char *) user, "%s%" PRIu64,

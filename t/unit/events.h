@@ -20,7 +20,7 @@
 
 
 #define EVENTS_NOW      ((int64_t) 1759581000123456)
-#define EVENTS_FORMATS  8
+#define EVENTS_FORMATS  10
 
 #define N16   "nnnnnnnnnnnnnnnn"
 #define N240  N16 N16 N16 N16 N16 N16 N16 N16 N16 N16 N16 N16 N16 N16 N16
@@ -54,7 +54,9 @@ enum {
     FORMAT_BARE,
     FORMAT_ODD,
     FORMAT_INTEGER,
-    FORMAT_LONG
+    FORMAT_LONG,
+    FORMAT_ID,
+    FORMAT_ID_REST
 };
 
 
@@ -112,7 +114,22 @@ static ngx_analytics_format_t  formats[EVENTS_FORMATS] = {
       .user = ngx_string(N254 "u"),
       .type = ngx_string(N254 "t"),
       .time = ngx_string(N254 "m"),
-      .properties = ngx_string(N254 "p") }
+      .properties = ngx_string(N254 "p") },
+
+    { .name = ngx_string("id"),
+      .user = ngx_string("u"),
+      .type = ngx_string("t"),
+      .time = ngx_string("at"),
+      .properties = ngx_string("p"),
+      .id = ngx_string("message_id") },
+
+    { .name = ngx_string("id_rest"),
+      .user = ngx_string("u"),
+      .type = ngx_string("c"),
+      .properties = ngx_string("*"),
+      .id = ngx_string("i\"<d>"),
+      .constant = 1,
+      .rest = 1 }
 };
 
 
@@ -192,6 +209,8 @@ decode_again(decoded_t *r, ngx_analytics_format_t *format, ngx_uint_t ndjson,
     r->d.format = format;
     r->d.now = EVENTS_NOW;
     r->d.ndjson = ndjson;
+    r->d.key[0] = 0x0706050403020100;
+    r->d.key[1] = 0x0f0e0d0c0b0a0908;
     r->d.alloc = memory_alloc;
     r->d.ctx = &r->memory;
 

@@ -420,6 +420,7 @@ run(uint64_t seed, size_t nevents, uint64_t nusers, uint64_t ntypes)
     disorder = 0;
 
     model_init(&m);
+    memset(events, 0, sizeof(events));
     z = zone_new(256 << 20, 1000);
 
     check_totals(z, &m, now);
@@ -435,7 +436,6 @@ run(uint64_t seed, size_t nevents, uint64_t nusers, uint64_t ntypes)
             events[k].type.len = make_name(types[k], "type ",
                                            skewed(ntypes));
             events[k].time = make_time(now);
-            ngx_str_null(&events[k].properties);
         }
 
         /* a clock that goes back is not believed */
@@ -449,7 +449,8 @@ run(uint64_t seed, size_t nevents, uint64_t nusers, uint64_t ntypes)
         last = received;
 
         ngx_analytics_zone_hash(z, events, n);
-        ngx_analytics_zone_fold(z, events, n, received);
+        disorder += (ngx_analytics_zone_fold(z, events, n, id, received)
+                     != id + n);
 
         for (k = 0; k < n; k++) {
             model_fold(&m, &events[k], received);

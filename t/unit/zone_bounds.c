@@ -49,7 +49,7 @@ test_capacity(void)
         }
 
         ngx_analytics_zone_hash(z, events, n);
-        ngx_analytics_zone_fold(z, events, n, ZONE_NOW);
+        ngx_analytics_zone_fold(z, events, n, 0, ZONE_NOW);
     }
 
     ngx_analytics_zone_totals(z, &totals);
@@ -65,7 +65,7 @@ test_capacity(void)
         }
 
         ngx_analytics_zone_hash(z, events, 50);
-        ngx_analytics_zone_fold(z, events, 50, ZONE_NOW);
+        ngx_analytics_zone_fold(z, events, 50, 0, ZONE_NOW);
     }
 
     ngx_analytics_zone_totals(z, &totals);
@@ -265,7 +265,7 @@ receive(ngx_analytics_zone_t *z, const char *type, int64_t time,
     event.time = time;
 
     ngx_analytics_zone_hash(z, &event, 1);
-    ngx_analytics_zone_fold(z, &event, 1, received);
+    ngx_analytics_zone_fold(z, &event, 1, 0, received);
 }
 
 

@@ -1,7 +1,8 @@
 
 /*
  * The kinds of events that zone_crash.c kills: what the zone holds before,
- * and what is done to it then.
+ * what is done to it then, and whether that may be done again from wherever
+ * it came to.
  *
  * Copyright (C) The nginx analytics authors
  */
@@ -12,6 +13,7 @@
 
 
 #include "ngx_analytics_arena.h"
+#include "ngx_analytics_keys.h"
 #include "ngx_analytics_users.h"
 #include "zone_lib.h"
 
@@ -27,6 +29,7 @@ typedef struct {
     const char            *name;
     prepare_pt             prepare;
     act_pt                 act;
+    int                    again;
 } crash_case_t;
 
 
@@ -286,6 +289,78 @@ two_days(ngx_analytics_zone_t *z)
 }
 
 
+static void
+add_key(ngx_analytics_zone_t *z, uint32_t bucket, uint32_t number,
+    int64_t received)
+{
+    ngx_analytics_key_t  key;
+
+    key.hash = (uint64_t) bucket << 32 | number;
+    key.digest = number * 0x0101010101010101ULL;
+    key.first = number;
+    key.last = number + 1;
+    key.received = received;
+    key.done = 2;
+
+    ngx_analytics_keys_add(z, &key);
+}
+
+
+static void
+some_keys(ngx_analytics_zone_t *z)
+{
+    uint32_t  i;
+
+    few(z);
+
+    for (i = 0; i < 20; i++) {
+        add_key(z, i % 7, i, ZONE_NOW);
+    }
+}
+
+
+/* the oldest is alone in its bucket, 7, and the next one comes last in its */
+
+static void
+full_keys(ngx_analytics_zone_t *z)
+{
+    uint32_t  i;
+
+    few(z);
+    add_key(z, 7, 0, ZONE_NOW);
+
+    for (i = 1; i < z->keys_max; i++) {
+        add_key(z, i % 7, i, ZONE_NOW + (int64_t) i);
+    }
+}
+
+
+static void
+full_keys_second(ngx_analytics_zone_t *z)
+{
+    full_keys(z);
+    add_key(z, 3, 1000, ZONE_NOW + 1000);
+}
+
+
+/* the zone of a log: its numbers are not its own */
+
+static void
+logged(ngx_analytics_zone_t *z)
+{
+    some_keys(z);
+    z->accepted = 0;
+}
+
+
+static void
+logged_full(ngx_analytics_zone_t *z)
+{
+    full_keys(z);
+    z->accepted = 0;
+}
+
+
 static void act_new(ngx_analytics_zone_t *z)
 { zone_event(z, "somebody", "t1", NGX_ANALYTICS_TIME_NONE, ZONE_NOW + 1); }
 
@@ -375,8 +450,76 @@ static void act_batch(ngx_analytics_zone_t *z)
     }
 
     ngx_analytics_zone_hash(z, events, 3);
-    ngx_analytics_zone_fold(z, events, 3, ZONE_NOW + 5);
+    ngx_analytics_zone_fold(z, events, 3, 0, ZONE_NOW + 5);
 }
+
+
+static void act_key(ngx_analytics_zone_t *z)
+{ add_key(z, 3, 2000, ZONE_NOW + 2000); }
+
+static void act_key_in_bucket(ngx_analytics_zone_t *z)
+{ add_key(z, 7, 2000, ZONE_NOW + 2000); }
+
+static void act_key_known(ngx_analytics_zone_t *z)
+{
+    ngx_analytics_key_t  key = { (uint64_t) 4 << 32 | 11, 1, 2, 3,
+                                 ZONE_NOW + 1, 4 };
+
+    ngx_analytics_keys_add(z, &key);
+}
+
+static void act_key_later(ngx_analytics_zone_t *z)
+{ add_key(z, 4, 11, ZONE_NOW + ZONE_DAY); }
+
+static void act_advance(ngx_analytics_zone_t *z)
+{ ngx_analytics_zone_advance(z, 4096); }
+
+/* the zone holds the numbers 1 to 30 */
+static void act_record(ngx_analytics_zone_t *z)
+{
+    size_t                 i;
+    ngx_analytics_event_t  events[4];
+
+    static u_char  ids[] = "abcd";
+
+    memset(events, 0, sizeof(events));
+
+    for (i = 0; i < 4; i++) {
+        ngx_str_set(&events[i].user, "of a record");
+        ngx_str_set(&events[i].type, "r");
+        events[i].id.data = &ids[i];
+        events[i].id.len = (i != 1);
+        events[i].time = NGX_ANALYTICS_TIME_NONE;
+    }
+
+    events[2].known = 1;
+
+    ngx_analytics_zone_hash(z, events, 4);
+    ngx_analytics_zone_fold(z, events, 4, 31, ZONE_NOW + 5);
+    ngx_analytics_zone_advance(z, 4096);
+}
+
+
+static void
+act_erase_name(ngx_analytics_zone_t *z, const char *name)
+{
+    ngx_str_t  user;
+
+    user.data = (u_char *) name;
+    user.len = strlen(name);
+
+    (void) ngx_analytics_zone_erase(z, ngx_analytics_zone_user_hash(z, &user));
+}
+
+/* the only one, in a small heap, in a full one, and one with many blocks */
+static void act_erase_only(ngx_analytics_zone_t *z)
+{ act_erase_name(z, "u"); }
+
+static void act_erase(ngx_analytics_zone_t *z)
+{ act_erase_name(z, "u3"); }
+
+static void act_erase_long(ngx_analytics_zone_t *z)
+{ act_erase_name(z, long_name("long", 200)); }
 
 
 static void
@@ -402,33 +545,46 @@ more_types(ngx_analytics_zone_t *z)
 /* no entry of u is of type 0, "other" */
 
 static crash_case_t  cases[] = {
-    { "the first event", none, act_new },
-    { "a new user", few, act_new },
-    { "a known user", few, act_known },
-    { "an early time", few, act_early },
-    { "the weakest of the top", full_heap, act_root },
-    { "a new one of the top", full_heap, act_climb },
-    { "the top of a small heap", few, act_first_of_all },
-    { "a long name and a new type", few, act_long },
-    { "blocks given back", free_users, act_long },
-    { "a second type", one, act_type },
-    { "the last type", few, act_type },
-    { "a type too many", full_types, act_type },
-    { "a second block of types", more_types, act_type },
-    { "one who leaves", full_users_soon, act_new },
-    { "one who leaves with many blocks", full_users_hand, act_long },
-    { "a second chance", full_users_touched, act_new },
-    { "no user can leave", stuck_users, act_new },
-    { "no block for a type", stuck_users, act_wide },
-    { "an old period for room", full_cells, act_3_days },
-    { "older than all that is kept", full_cells, act_oldest },
-    { "minutes ahead for room", full_ahead, act_known },
-    { "no cell at all", stuck_cells, act_soon },
-    { "expired minutes", two_days, act_3_days },
-    { "a round of the minutes later", two_days, act_round },
-    { "a batch", few, act_batch },
-    { "the acceptance", few, act_accept },
-    { "the program", few, act_program }
+    { "the first event", none, act_new, 0 },
+    { "a new user", few, act_new, 0 },
+    { "a known user", few, act_known, 0 },
+    { "an early time", few, act_early, 0 },
+    { "the weakest of the top", full_heap, act_root, 0 },
+    { "a new one of the top", full_heap, act_climb, 0 },
+    { "the top of a small heap", few, act_first_of_all, 0 },
+    { "a long name and a new type", few, act_long, 0 },
+    { "blocks given back", free_users, act_long, 0 },
+    { "a second type", one, act_type, 0 },
+    { "the last type", few, act_type, 0 },
+    { "a type too many", full_types, act_type, 0 },
+    { "a second block of types", more_types, act_type, 0 },
+    { "one who leaves", full_users_soon, act_new, 0 },
+    { "one who leaves with many blocks", full_users_hand, act_long, 0 },
+    { "a second chance", full_users_touched, act_new, 0 },
+    { "no user can leave", stuck_users, act_new, 0 },
+    { "no block for a type", stuck_users, act_wide, 0 },
+    { "an old period for room", full_cells, act_3_days, 0 },
+    { "older than all that is kept", full_cells, act_oldest, 0 },
+    { "minutes ahead for room", full_ahead, act_known, 0 },
+    { "no cell at all", stuck_cells, act_soon, 0 },
+    { "expired minutes", two_days, act_3_days, 0 },
+    { "a round of the minutes later", two_days, act_round, 0 },
+    { "an only user erased", one, act_erase_only, 0 },
+    { "a user erased", few, act_erase, 0 },
+    { "one of the top erased", full_heap, act_erase, 0 },
+    { "one with many blocks erased", full_users_hand, act_erase_long, 0 },
+    { "a batch", few, act_batch, 0 },
+    { "the acceptance", few, act_accept, 0 },
+    { "the program", few, act_program, 0 },
+    { "a key", some_keys, act_key, 0 },
+    { "a key that is known", some_keys, act_key_known, 0 },
+    { "a key that has become too old", some_keys, act_key_later, 0 },
+    { "a key for the oldest", full_keys, act_key, 0 },
+    { "a key for the oldest in its bucket", full_keys, act_key_in_bucket, 0 },
+    { "a key for the last in a bucket", full_keys_second, act_key, 0 },
+    { "the position", logged, act_advance, 1 },
+    { "a record", logged, act_record, 1 },
+    { "a record for the oldest keys", logged_full, act_record, 1 }
 };
 
 

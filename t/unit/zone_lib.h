@@ -16,6 +16,7 @@
 #include <sys/mman.h>
 #include "ngx_analytics_chunks.h"
 #include "ngx_analytics_hash.h"
+#include "ngx_analytics_keys.h"
 #include "ngx_analytics_layout.h"
 #include "tap.h"
 
@@ -32,6 +33,9 @@
 
 
 static uint64_t  zone_seed = 1;
+
+/* users were erased: their events are nobody's */
+ZONE_UNUSED static int  zone_forgets;
 
 
 /* splitmix64 by S. Vigna */
@@ -97,6 +101,7 @@ zone_event(ngx_analytics_zone_t *z, const char *user, const char *type,
     int64_t time, int64_t now)
 {
     int64_t                received;
+    uint64_t               seq;
     ngx_analytics_event_t  event;
 
     ngx_memzero(&event, sizeof(event));
@@ -108,8 +113,8 @@ zone_event(ngx_analytics_zone_t *z, const char *user, const char *type,
     event.time = time;
 
     ngx_analytics_zone_hash(z, &event, 1);
-    ngx_analytics_zone_accept(z, 1, now, &received);
-    ngx_analytics_zone_fold(z, &event, 1, received);
+    seq = ngx_analytics_zone_accept(z, 1, now, &received);
+    ngx_analytics_zone_fold(z, &event, 1, seq, received);
 }
 
 
@@ -340,7 +345,7 @@ zone_check_users(ngx_analytics_zone_t *z, zone_marks_t *m)
     ZONE_REQUIRE(z->live == live);
     ZONE_REQUIRE(z->users.used == m->used);
     ZONE_REQUIRE(sum <= z->events);
-    ZONE_REQUIRE(z->evicted || sum + z->refused == z->events);
+    ZONE_REQUIRE(z->evicted || zone_forgets || sum + z->refused == z->events);
     ZONE_REQUIRE(z->top_size == ngx_min(live, z->top_max));
 
     for (i = 1; i < z->top_size; i++) {
@@ -505,6 +510,53 @@ zone_check_types(ngx_analytics_zone_t *z)
 }
 
 
+/*
+ * Every key in use is in its bucket once; of those with the same hash the
+ * newest comes first, and the others were too old when it came.
+ */
+ZONE_UNUSED
+static const char *
+zone_check_keys(ngx_analytics_zone_t *z, u_char *marks)
+{
+    uint32_t               i, n, k, count, *buckets;
+    ngx_analytics_slot_t  *slot, *older;
+
+    count = 0;
+    buckets = ngx_analytics_at(z, z->keys_hash);
+
+    ZONE_REQUIRE(z->keys_count <= z->keys_max);
+    ZONE_REQUIRE(z->keys_head < z->keys_max);
+    ZONE_REQUIRE(z->keys_count == z->keys_max
+                 || z->keys_head == z->keys_count);
+
+    for (i = 0; i <= z->keys_mask; i++) {
+        for (n = buckets[i]; n; n = slot->next) {
+            ZONE_REQUIRE(n <= z->keys_count);
+            ZONE_REQUIRE(marks[n - 1] == 0);
+
+            marks[n - 1] = 1;
+            count++;
+
+            slot = ngx_analytics_slot(z, n - 1);
+            ZONE_REQUIRE((slot->hash >> 32 & z->keys_mask) == i);
+
+            for (k = slot->next; k; k = older->next) {
+                ZONE_REQUIRE(k <= z->keys_count);
+                older = ngx_analytics_slot(z, k - 1);
+
+                ZONE_REQUIRE(older->hash != slot->hash
+                             || slot->received - older->received
+                                >= NGX_ANALYTICS_KEYS_WINDOW);
+            }
+        }
+    }
+
+    ZONE_REQUIRE(count == z->keys_count);
+
+    return NULL;
+}
+
+
 /* Returns NULL if all is well. */
 ZONE_UNUSED
 static const char *
@@ -518,6 +570,12 @@ zone_check(ngx_analytics_zone_t *z)
     ZONE_REQUIRE(z->undo_count == 0);
 
     wrong = zone_check_types(z);
+
+    if (wrong == NULL) {
+        m.marks = calloc(z->keys_max, 1);
+        wrong = zone_check_keys(z, m.marks);
+        free(m.marks);
+    }
 
     for (pool = 0; pool < 2 && wrong == NULL; pool++) {
         m.bump = pool ? z->cells.bump : z->users.bump;

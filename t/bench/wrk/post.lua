@@ -1,5 +1,6 @@
--- Posts the bodies of a file, one a line, in turn:
---     wrk -s post.lua URL -- FILE
+-- Posts the bodies of a file, one a line, in turn; with milliseconds, each
+-- connection waits so long between an answer and the next request:
+--     wrk -s post.lua URL -- FILE [MILLISECONDS]
 --
 -- Copyright (C) The nginx analytics authors
 
@@ -16,6 +17,17 @@ function init(args)
     -- slices do not all start with the same
     math.randomseed(tonumber(os.getenv("BENCH_SEED")))
     at = math.random(#requests)
+
+    local pause = tonumber(args[2])
+
+    if pause then
+
+        -- evenly about the mean, or the connections would fall into step
+
+        function delay()
+            return math.random(0, 2 * pause)
+        end
+    end
 end
 
 

@@ -3,7 +3,7 @@ package Analytics::Oracle;
 # Copyright (C) The nginx analytics authors
 
 # The same figures, computed in the plainest way from a list of events, each
-# { user => text, type => text, time => seconds since the epoch }.
+# { user => text, or undef, type => text, time => seconds since the epoch }.
 
 use strict;
 use warnings;
@@ -31,13 +31,17 @@ sub add {
 
     my ($user, $type, $time) = @$event{qw(user type time)};
 
-    $self->{users}{$user}++;
     $self->{types}{$type}++;
-    $self->{of_user}{$user}{$type}++;
     $self->{seconds}{ floor($time) }++;
     $self->{hours}{ floor($time / 3600) }++;
     $self->{days}{ floor($time / 86400) }++;
     $self->{hour_of_day}{ floor($time / 3600) % 24 }++;
+
+    # of one who was erased
+    return unless defined $user;
+
+    $self->{users}{$user}++;
+    $self->{of_user}{$user}{$type}++;
 
     $self->{first}{$user} = $time
         if !defined $self->{first}{$user} || $time < $self->{first}{$user};

@@ -37,7 +37,15 @@ sub new {
         "$dir/html");
     copy_all("$HTML/vendor", "$dir/html/vendor") if staged();
 
-    return $nginx;
+    # the log, too, is in the test's own folder
+
+    my $zone = Analytics::Test::read_file("$dir/analytics/zone.conf");
+
+    $zone =~ s{(path\s+)[^;]+}{$1$dir/data} or die "zone.conf has no path\n";
+
+    Analytics::Test::write_file("$dir/analytics/zone.conf", $zone);
+
+    return $nginx->set(path => "$dir/data");
 }
 
 

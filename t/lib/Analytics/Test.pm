@@ -72,6 +72,10 @@ sub module {
 #     zone       size of the zone "site"
 #     types, retain
 #                what stands in its block
+#     path       1: its log is in the folder "data" of the test's own; or
+#                which other it is in
+#     log        more lines of the zone's block, about the log
+#     id         1: events of the format "event" have a member message_id
 #     formats, locations, http, main
 #                more of them
 #     body       client_max_body_size
@@ -81,6 +85,9 @@ sub module {
 #     conf       replaces the whole file; %PORT%, %DIR% and %MODULE% are filled in
 #     module     another build of the module
 #     binary     another nginx, with the module in it
+#     daemon     1: nginx becomes a daemon, as a binary upgrade needs it
+#     wait       0: start() does not wait until the zone is ready
+#     preload    a library to preload, and env, more environment variables
 
 sub new {
     my ($class, %arg) = @_;
@@ -88,7 +95,8 @@ sub new {
     my $self = bless {
         workers => 2, zone => '16m', body => '64m', buffer => '1m', types => 1000,
         retain => 'totals=all', main => '', http => '', formats => '',
-        locations => '', listen => '', %arg, expected => [],
+        locations => '', listen => '', path => 0, log => '', id => 0,
+        daemon => 0, wait => 1, preload => '', env => {}, %arg, expected => [],
     }, $class;
 
     $self->{dir} = File::Temp->newdir('analytics-XXXXXXXX', TMPDIR => 1,
@@ -128,9 +136,14 @@ sub expect_log {
 
 
 sub routes {
-    return <<'CONF';
+    my ($self) = @_;
+
+    my $events = $self->{path} ? $self->event_routes : <<'CONF';
         location = /events          { analytics_collect site format=event; }
         location = /events/         { analytics_collect site format=event; }
+CONF
+
+    return $events . <<'CONF';
         location = /stats/total     { analytics_stats site total; }
         location = /stats/total/    { analytics_stats site total; }
         location = /stats/by-event-type   { analytics_stats site by_type; }
@@ -152,8 +165,47 @@ CONF
 }
 
 
+# Of a zone that has a log: single events.
+
+sub event_routes {
+    return <<'CONF';
+        location = /events          { analytics_collect site format=event;
+                                      analytics_events site format=event; }
+        location = /events/         { analytics_collect site format=event;
+                                      analytics_events site format=event; }
+        location = /events/export   { analytics_export site format=event; }
+        location = /api/event       { analytics_collect site format=activity
+                                          answer=none; }
+        location = /api/events      { analytics_events site format=activity
+                                          by=received id=off limit=all; }
+        location = /api/activity-counts { analytics_counts site
+                                          format=activity; }
+CONF
+}
+
+
+sub activity {
+    return <<'CONF';
+    analytics_format activity {
+        user user_id integer;
+        type action;
+        time event_action_timestamp;
+        properties metadata;
+    }
+CONF
+}
+
+
 sub user {
     return $> == 0 && defined getpwnam 'www-data' ? 'user www-data;' : '';
+}
+
+
+sub path {
+    my ($self) = @_;
+
+    return !$self->{path} ? '' : $self->{path} eq '1' ? 'path %DIR%/data;'
+        : "path $self->{path};";
 }
 
 
@@ -183,6 +235,8 @@ http {
     analytics_zone site $self->{zone} {
         types $self->{types};
         retain $self->{retain};
+        @{[ $self->path ]}
+        $self->{log}
     }
 
     analytics_format event {
@@ -190,6 +244,7 @@ http {
         type event_type;
         time timestamp;
         properties metadata;
+        @{[ $self->{id} ? 'id message_id;' : '' ]}
     }
 
     analytics_format usage {
@@ -199,6 +254,7 @@ http {
         properties metadata;
     }
 
+    @{[ $self->{path} ? $self->activity : '' ]}
     $self->{formats}
     $self->{http}
 
@@ -210,7 +266,9 @@ $server
 }
 CONF
 
-    $conf = "daemon off;\npid %DIR%/nginx.pid;\n"
+    my $daemon = $self->{daemon} ? 'on' : 'off';
+
+    $conf = "daemon $daemon;\npid %DIR%/nginx.pid;\n"
         . "error_log %DIR%/error.log info;\n" . $conf;
     $conf =~ s/^( *http \{\n)/$1${temp}    access_log off;\n/m;
     $conf =~ s/^load_module.*\n//m if $self->{binary};
@@ -273,8 +331,15 @@ sub spawn {
 
     return $pid if $pid;
 
+    # a sanitizer comes first
+
+    my @preload = grep { length } $ENV{ANALYTICS_PRELOAD} // '',
+        $self->{preload};
+
+    $ENV{LD_PRELOAD} = "@preload" if @preload;
+    @ENV{ keys %{ $self->{env} } } = values %{ $self->{env} };
+
     if ($ENV{ANALYTICS_PRELOAD}) {
-        $ENV{LD_PRELOAD} = $ENV{ANALYTICS_PRELOAD};
         $ENV{ASAN_OPTIONS}  //= 'detect_leaks=0';
         $ENV{UBSAN_OPTIONS} //= 'print_stacktrace=1';
     }
@@ -320,10 +385,22 @@ sub try_start {
     push @RUNNING, $self;
 
     my $up = wait_for(sub {
-        return -1 if waitpid($pid, WNOHANG) == $pid;
-        return read_file($pid_file) =~ /^$pid$/m
-            && $self->workers == $self->{workers};
+        my $ended = waitpid($pid, WNOHANG) == $pid;
+
+        return -1 if $ended && ($? || !$self->{daemon});
+
+        # a daemon is another process than what was started
+        my ($master) = read_file($pid_file) =~ /^(\d+)$/m or return 0;
+
+        return 0 if !$self->{daemon} && $master != $pid;
+
+        $self->{pid} = $master if $self->{daemon};
+
+        return $self->workers == $self->{workers};
     });
+
+    $up = 0 if $up && $up > 0 && $self->{path} && $self->{wait}
+        && !$self->ready;
 
     return $self->check_preload if $up && $up > 0;
 
@@ -347,6 +424,28 @@ sub check_preload {
     }
 
     return 1;
+}
+
+
+# What /health says of a zone.
+
+sub health {
+    my ($self, $zone) = @_;
+
+    return $self->get('/health')->json->{zones}{ $zone // 'site' };
+}
+
+
+# Waits until a zone with a log has caught up with it.
+
+sub ready {
+    my ($self, $zone) = @_;
+
+    return wait_for(sub {
+        my $health = eval { $self->health($zone) };
+
+        return $health && ($health->{state} // '') eq 'ready';
+    });
 }
 
 

@@ -155,9 +155,10 @@ sub request {
 # Requests in a file, and where in it they stand.
 
 sub file_of_requests {
-    my ($name, $write) = @_;
+    my ($name, $users, $write) = @_;
 
-    my $file = { path => work_dir() . "/$name", at => [], events => 0 };
+    my $file = { path => work_dir() . "/$name", at => [], events => 0,
+        users => $users };
     my $at   = 0;
 
     open my $fh, '>:raw', $file->{path} or die "$file->{path}: $!\n";
@@ -181,7 +182,7 @@ sub file_of_requests {
 sub requests_of_batches {
     my ($name, $path, $n, $users) = @_;
 
-    return file_of_requests($name, sub {
+    return file_of_requests($name, $users, sub {
         my ($add) = @_;
         batches($n, $users, sub { $add->(request($path, $_[0]), 1000) });
     });
@@ -193,7 +194,7 @@ sub requests_of_batches {
 sub file_of_users {
     my ($name, $path, $users) = @_;
 
-    return file_of_requests($name, sub {
+    return file_of_requests($name, $users, sub {
         my ($add) = @_;
 
         for my $round (0 .. 2) {
@@ -213,7 +214,7 @@ sub file_of_users {
 sub file_of_large_list {
     my ($name, $path, $bytes, $users) = @_;
 
-    return file_of_requests($name, sub {
+    return file_of_requests($name, $users, sub {
         my ($add) = @_;
 
         my $since = time - 3600;

@@ -10,7 +10,7 @@ package Bench::Nginx;
 use strict;
 use warnings;
 
-use File::Path qw(make_path);
+use File::Path qw(make_path remove_tree);
 use HTTP::Tiny;
 use JSON::PP ();
 
@@ -40,11 +40,7 @@ sub start {
 
         write_file("$self->{dir}/nginx.conf", $self->config);
 
-        $self->{pid} = start_process(
-            [$NGINX, '-p', $self->{dir}, '-c', "$self->{dir}/nginx.conf",
-                '-e', $self->log],
-            cpus => $self->{cpus}, out => "$self->{dir}/said"
-        );
+        $self->launch;
 
         return $self if $self->is_up;
 
@@ -58,9 +54,21 @@ sub start {
 }
 
 
-sub log {
-    return "$_[0]{dir}/error.log";
+# Also what has ended, as it was.  Does not wait for it: see is_up().
+
+sub launch {
+    my ($self) = @_;
+
+    $self->{pid} = start_process(
+        [$NGINX, '-p', $self->{dir}, '-c', "$self->{dir}/nginx.conf",
+            '-e', $self->log],
+        cpus => $self->{cpus}, out => "$self->{dir}/said"
+    );
 }
+
+
+sub dir { return $_[0]{dir} }
+sub log { return "$_[0]{dir}/error.log" }
 
 
 sub is_up {
@@ -132,9 +140,56 @@ sub stop {
     my ($self) = @_;
 
     end_process($self->{pid}, 'TERM');
+    $self->check_log;
+}
+
+
+# kill -9 of master and workers, all at once.
+
+sub crash {
+    my ($self) = @_;
+
+    my @workers = $self->workers;
+
+    end_process($self->{pid}, 'KILL');
+    kill 'KILL', @workers;
+
+    # nobody here is their parent
+    wait_until(sub { !grep { alive($_) } @workers }, 10)
+        or die "a worker did not die\n";
+
+    $self->check_log;
+}
+
+
+# The same as crash(), and what it stored is removed: to write gigabytes to
+# the disk first would not be of use to anybody.
+
+sub discard {
+    my ($self) = @_;
+
+    $self->crash;
+    remove_tree($self->{dir});
+}
+
+
+sub check_log {
+    my ($self) = @_;
 
     my $said = read_file($self->log);
     die "nginx wrote to its error log:\n$said\n" if length $said;
+}
+
+
+# Whether a zone's log is open, and the zone what it says.
+
+sub is_ready {
+    my ($self, $zone) = @_;
+
+    my $answer = HTTP::Tiny->new->get($self->url('/health'));
+
+    return $answer->{status} == 200 && JSON::PP::decode_json(
+        $answer->{content})->{zones}{$zone}{state} eq 'ready';
 }
 
 

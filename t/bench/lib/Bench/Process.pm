@@ -10,14 +10,15 @@ use warnings;
 
 use Exporter qw(import);
 use File::Temp ();
+use IO::Handle;
 use IO::Socket::INET;
 use POSIX qw(:sys_wait_h sysconf _SC_CLK_TCK);
 use Time::HiRes qw(sleep time);
 
 our @EXPORT = qw(say_progress cpus work_dir start_process run_process
-    end_process cpu_seconds own_seconds busy_seconds
+    end_process alive cpu_seconds own_seconds busy_seconds
     waited_seconds children_of read_file write_file
-    free_port wait_until);
+    flush_file free_port wait_until);
 
 my $OWNER = $$;
 my $TICKS = sysconf(_SC_CLK_TCK) || 100;
@@ -26,10 +27,10 @@ my $TICKS = sysconf(_SC_CLK_TCK) || 100;
 our $NICE = -10;
 
 # Numbers of system calls that Perl has no function for; undef if unknown.
-our ($PRCTL, $SENDFILE) = eval {
+our ($PRCTL, $SENDFILE, $FDATASYNC) = eval {
     no warnings;
     require 'sys/syscall.ph';
-    (SYS_prctl(), SYS_sendfile());
+    (SYS_prctl(), SYS_sendfile(), SYS_fdatasync());
 };
 
 use constant { PR_SET_PDEATHSIG => 1, SIGTERM => 15 };
@@ -85,6 +86,15 @@ sub write_file {
     open my $fh, '>:raw', $path or die "$path: $!\n";
     print {$fh} @text;
     close $fh or die "$path: $!\n";
+}
+
+
+# To the disk, if not the time of its last change.
+
+sub flush_file {
+    my ($fh) = @_;
+
+    return $FDATASYNC ? syscall($FDATASYNC, fileno $fh) == 0 : $fh->sync;
 }
 
 
@@ -177,6 +187,15 @@ sub end_process {
 }
 
 
+# What waits to be reaped is not.
+
+sub alive {
+    my ($pid) = @_;
+
+    return read_file("/proc/$pid/stat") =~ /\) [^ZX] /;
+}
+
+
 # Seconds on a processor, user's and system's, of whole processes.
 
 sub cpu_seconds {
@@ -221,14 +240,20 @@ sub busy_seconds {
 }
 
 
-# Seconds that their first threads wanted a processor which others had.
+# Seconds that their first threads wanted a processor which others had; their
+# own other threads are none of these.
 
 sub waited_seconds {
-    my $ns = 0;
+    my $seconds = 0;
 
-    $ns += (split ' ', read_file("/proc/$_/schedstat"))[1] // 0 for @_;
+    for my $pid (@_) {
+        my ($ran, $waited) = map { ($_ // 0) / 1e9 }
+            (split ' ', read_file("/proc/$pid/schedstat"))[0, 1];
 
-    return $ns / 1e9;
+        $seconds += $waited - (cpu_seconds($pid) - $ran);
+    }
+
+    return $seconds;
 }
 
 

@@ -53,16 +53,20 @@ CONF
 }
 
 
-# Zones with their sizes, and routes below the name of each.
+# Zones with their sizes, and routes below the name of each.  With "log", the
+# directives about it, each has one in a folder of its name.
 
 sub ours {
     my ($self, $zones, %arg) = @_;
 
+    my $log = delete $arg{log};
     my $http = formats();
     my $server = "        location = /health { analytics_health; }\n";
 
     for my $zone (sort keys %$zones) {
-        $http .= "    analytics_zone $zone $zones->{$zone} {}\n";
+        my $path = defined $log ? "path $zone; $log" : '';
+
+        $http .= "    analytics_zone $zone $zones->{$zone} { $path }\n";
 
         $server .= <<"CONF";
         location = /$zone/events/ { analytics_collect $zone format=event; }
@@ -71,10 +75,17 @@ sub ours {
 CONF
     }
 
-    return Bench::Nginx->start(
+    my $nginx = Bench::Nginx->start(
         modules => [$self->{module}], cpus => [$self->{server}],
         http => $http, server => $server, %arg
     );
+
+    for my $zone (keys %$zones) {
+        wait_until(sub { $nginx->is_ready($zone) })
+            or die "zone $zone is not ready:\n", read_file($nginx->log);
+    }
+
+    return $nginx;
 }
 
 
@@ -108,7 +119,19 @@ sub preload {
 sub fill {
     my ($self, $nginx, $zone, $times) = @_;
 
-    my $file = $self->preload;
+    my $file = $self->address($self->preload, $zone);
+
+    say_progress("filling zone $zone, $times times");
+
+    feed(port => $nginx->port, file => $file, cpus => [$self->{load}],
+        count => $times * @{ $file->{at} });
+
+    $self->check_total($nginx, $zone, $times * $file->{events}, USERS);
+}
+
+
+sub address {
+    my ($self, $file, $zone) = @_;
 
     open my $fh, '+<:raw', $file->{path} or die "$file->{path}: $!\n";
 
@@ -119,18 +142,19 @@ sub fill {
 
     close $fh or die "$file->{path}: $!\n";
 
-    say_progress("filling zone $zone, $times times");
+    return $file;
+}
 
-    feed(port => $nginx->port, file => $file, cpus => [$self->{load}],
-        count => $times * @{ $file->{at} });
+
+sub check_total {
+    my ($self, $nginx, $zone, $events, $users) = @_;
 
     my $total = $nginx->get_json("/$zone/total");
-    my $want  = $times * $file->{events};
 
     die "zone $zone holds $total->{total_events} events of "
-        . "$total->{unique_users} users instead of $want of @{[ USERS ]}\n"
-        unless $total->{total_events} == $want
-            && $total->{unique_users} == USERS;
+        . "$total->{unique_users} users instead of $events of $users\n"
+        unless $total->{total_events} == $events
+            && $total->{unique_users} == $users;
 }
 
 
@@ -208,15 +232,50 @@ sub row {
 sub post {
     my ($self) = @_;
 
-    my $events = lines_of_events('events', 10_000, USERS);
-    my $ours   = $self->ours({ post => '128m' });
+    my $ours = $self->ours({ post => '128m' });
 
-    $self->fill($ours, 'post', 1);
+    return $self->post_against_bare($ours, 'post', 'POST of one event',
+        { floor => 0.80, aim => 0.92 });
+}
+
+
+sub post_against_bare {
+    my ($self, $ours, $zone, $name, $mark) = @_;
+
+    my ($bare, $events) = $self->bare($ours, $zone);
+    my @rows;
+
+    for my $n (16, 64, 256) {
+        my $what = "$name, $n connections, against bare nginx";
+        my %arg  = (connections => $n, args => [$events]);
+
+        my $result = measure($what, $self->{rounds},
+            ours => $self->slice($ours, "/$zone/events/", 'post.lua', %arg),
+            bare => $self->slice($bare, '/events/', 'post.lua', %arg));
+
+        push @rows, $self->row(what => $what, result => $result, one => 'ours',
+            two => 'bare', mark => $mark);
+    }
+
+    $_->discard for $ours, $bare;
+
+    return @rows;
+}
+
+
+# An nginx that reads an event and answers what we do, and a file of events.
+
+sub bare {
+    my ($self, $ours, $zone) = @_;
+
+    my $events = lines_of_events('events', 10_000, USERS);
 
     # what we answer after a million events, as long as it will be answered
 
+    $self->fill($ours, $zone, 1);
+
     my ($event) = read_file($events) =~ /^(.*)/;
-    my $answer  = $ours->post('/post/events/', $event)->{content};
+    my $answer  = $ours->post("/$zone/events/", $event)->{content};
 
     my $bare = Bench::Nginx->start(
         modules => [$self->{baseline}], cpus => [$self->{server}],
@@ -224,26 +283,10 @@ sub post {
     );
 
     die "the answers differ in length\n"
-        unless raw_length($ours, '/post/events/', $event)
+        unless raw_length($ours, "/$zone/events/", $event)
             == raw_length($bare, '/events/', $event);
 
-    my @rows;
-
-    for my $n (16, 64, 256) {
-        my $what = "POST of one event, $n connections, against bare nginx";
-        my %arg  = (connections => $n, args => [$events]);
-
-        my $result = measure($what, $self->{rounds},
-            ours => $self->slice($ours, '/post/events/', 'post.lua', %arg),
-            bare => $self->slice($bare, '/events/', 'post.lua', %arg));
-
-        push @rows, $self->row(what => $what, result => $result, one => 'ours',
-            two => 'bare', mark => { floor => 0.80, aim => 0.92 });
-    }
-
-    $_->stop for $ours, $bare;
-
-    return @rows;
+    return ($bare, $events);
 }
 
 

@@ -66,13 +66,14 @@ sub wrk {
     my $seconds = $slice{us} / 1e6;
 
     $cpu = cpu_seconds(@pids) - $cpu;
+    $waited = waited_seconds(@pids) - $waited;
 
     return {
         %slice,
         rate   => $slice{requests} / $seconds,
         cpu    => $cpu / ($slice{requests} || 1),
         busy   => $cpu / $seconds,
-        others => (waited_seconds(@pids) - $waited) / $seconds,
+        others => $waited > 0 ? $waited / $seconds : 0,
     };
 }
 

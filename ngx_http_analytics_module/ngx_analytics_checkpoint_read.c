@@ -1,0 +1,355 @@
+
+/*
+ * Copyright (C) The nginx analytics authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_analytics_checkpoint.h"
+#include "ngx_analytics_crc32c.h"
+#include "ngx_analytics_image.h"
+
+#include <sys/stat.h>
+
+
+typedef struct {
+    uint32_t                version;
+    uint32_t                len;
+    u_char                  id[16];
+    uint64_t                position;
+    uint64_t                seq;
+} ngx_analytics_checkpoint_head_t;
+
+
+/* one that is being read */
+typedef struct {
+    int                     fd;
+    uint64_t                left;      /* bytes of the file */
+    uint32_t                crc;
+    const char             *why;       /* it is not good */
+    ngx_uint_t              keep;      /* nor to be set aside */
+    ngx_analytics_image_t   image;
+    u_char                  buf[NGX_ANALYTICS_IMAGE_MAX
+                                + NGX_ANALYTICS_IMAGE_ENTRY];
+} ngx_analytics_checkpoint_in_t;
+
+
+static ngx_int_t ngx_analytics_checkpoint_load(
+    ngx_analytics_checkpoint_in_t *in, int dir, uint64_t position,
+    const u_char *id, uint64_t first, uint64_t end, ngx_analytics_zone_t *z);
+static ngx_int_t ngx_analytics_checkpoint_head(
+    ngx_analytics_checkpoint_in_t *in, ngx_analytics_checkpoint_head_t *head);
+static ngx_int_t ngx_analytics_checkpoint_fits(
+    ngx_analytics_checkpoint_in_t *in, ngx_analytics_checkpoint_head_t *head,
+    uint64_t position, const u_char *id, uint64_t first, uint64_t end);
+static ngx_int_t ngx_analytics_checkpoint_sections(
+    ngx_analytics_checkpoint_in_t *in);
+static ngx_int_t ngx_analytics_checkpoint_end(
+    ngx_analytics_checkpoint_in_t *in, uint64_t len);
+static ngx_int_t ngx_analytics_checkpoint_get(
+    ngx_analytics_checkpoint_in_t *in, u_char *p, uint64_t len);
+static ngx_int_t ngx_analytics_checkpoint_bad(
+    ngx_analytics_checkpoint_in_t *in, const char *why);
+static void ngx_analytics_checkpoint_aside(int dir, const char *name);
+
+
+ngx_analytics_zone_t *
+ngx_analytics_checkpoint_read(int dir, const char *path, const u_char *id,
+    uint64_t first, uint64_t end, void *mem, size_t size,
+    ngx_analytics_zone_conf_t *conf,
+    void (*bad)(void *ctx, const char *name, const char *why), void *ctx)
+{
+    char                            name[NGX_ANALYTICS_CHECKPOINT_NAME];
+    uint64_t                        position;
+    ngx_analytics_zone_t           *z;
+    ngx_analytics_checkpoint_in_t  *in;
+
+    in = calloc(1, sizeof(ngx_analytics_checkpoint_in_t));
+
+    if (in == NULL) {
+        return NULL;
+    }
+
+    z = ngx_analytics_zone_create(mem, size, conf);
+    position = NGX_ANALYTICS_END;
+
+    while (z
+           && ngx_analytics_checkpoint_before(dir, position, &position)
+              == NGX_OK)
+    {
+        if (ngx_analytics_checkpoint_load(in, dir, position, id, first, end,
+                                          z)
+            == NGX_OK)
+        {
+            break;
+        }
+
+        ngx_analytics_image_clear(z);
+        z = ngx_analytics_zone_create(mem, size, conf);
+
+        ngx_analytics_checkpoint_name(name, position);
+
+        if (!in->keep) {
+            ngx_analytics_checkpoint_aside(dir, name);
+        }
+
+        if (bad) {
+            bad(ctx, name, in->why);
+        }
+    }
+
+    free(in);
+
+    return z;
+}
+
+
+static ngx_int_t
+ngx_analytics_checkpoint_load(ngx_analytics_checkpoint_in_t *in, int dir,
+    uint64_t position, const u_char *id, uint64_t first, uint64_t end,
+    ngx_analytics_zone_t *z)
+{
+    char                              name[NGX_ANALYTICS_CHECKPOINT_NAME];
+    ngx_int_t                         rc;
+    struct stat                       st;
+    ngx_analytics_checkpoint_head_t   head;
+
+    in->crc = 0;
+    in->why = NULL;
+    in->keep = 0;
+
+    ngx_analytics_checkpoint_name(name, position);
+
+    in->fd = openat(dir, name, O_RDONLY|O_NONBLOCK|O_CLOEXEC);
+
+    if (in->fd == -1 || fstat(in->fd, &st) == -1) {
+        rc = ngx_analytics_checkpoint_bad(in, "it cannot be read");
+        in->keep = 1;
+
+    } else {
+        in->left = (uint64_t) st.st_size;
+
+        rc = ngx_analytics_checkpoint_head(in, &head);
+    }
+
+    if (rc == NGX_OK) {
+        rc = ngx_analytics_checkpoint_fits(in, &head, position, id, first,
+                                           end);
+    }
+
+    if (rc == NGX_OK) {
+        ngx_analytics_image_start(&in->image, z);
+        rc = ngx_analytics_checkpoint_sections(in);
+    }
+
+    if (rc == NGX_OK) {
+        z->position = head.position;
+        z->seq = head.seq;
+    }
+
+    if (in->fd != -1) {
+        close(in->fd);
+    }
+
+    return rc;
+}
+
+
+/* Whatever the version, the header starts with these 128 bytes. */
+
+static ngx_int_t
+ngx_analytics_checkpoint_head(ngx_analytics_checkpoint_in_t *in,
+    ngx_analytics_checkpoint_head_t *head)
+{
+    u_char  *sum, p[NGX_ANALYTICS_CHECKPOINT_HEADER];
+
+    if (ngx_analytics_checkpoint_get(in, p, sizeof(p)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_memcmp(p, NGX_ANALYTICS_CHECKPOINT_MAGIC, 8) != 0) {
+        return ngx_analytics_checkpoint_bad(in, "it is no checkpoint");
+    }
+
+    sum = p + NGX_ANALYTICS_CHECKPOINT_HEADER - 4;
+
+    if (ngx_analytics_crc32c(0, p, sum - p)
+        != ngx_analytics_image_get(sum, 4))
+    {
+        return ngx_analytics_checkpoint_bad(in, "its checksum is wrong");
+    }
+
+    head->version = (uint32_t) ngx_analytics_image_get(p + 8, 4);
+    head->len = (uint32_t) ngx_analytics_image_get(p + 12, 4);
+    ngx_memcpy(head->id, p + 16, 16);
+    head->position = ngx_analytics_image_get(p + 32, 8);
+    head->seq = ngx_analytics_image_get(p + 40, 8);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_analytics_checkpoint_fits(ngx_analytics_checkpoint_in_t *in,
+    ngx_analytics_checkpoint_head_t *head, uint64_t position,
+    const u_char *id, uint64_t first, uint64_t end)
+{
+    if (head->version > NGX_ANALYTICS_CHECKPOINT_VERSION) {
+        in->keep = 1;
+        return ngx_analytics_checkpoint_bad(in, "it is of a newer version");
+    }
+
+    if (head->version != NGX_ANALYTICS_CHECKPOINT_VERSION
+        || head->len != NGX_ANALYTICS_CHECKPOINT_HEADER)
+    {
+        return ngx_analytics_checkpoint_bad(in, "it is malformed");
+    }
+
+    if (ngx_memcmp(head->id, id, 16) != 0) {
+        return ngx_analytics_checkpoint_bad(in, "it is of another log");
+    }
+
+    if (head->position != position) {
+        return ngx_analytics_checkpoint_bad(in,
+                                           "its name is of another position");
+    }
+
+    if (position > end) {
+        return ngx_analytics_checkpoint_bad(in, "it is ahead of the log");
+    }
+
+    if (position < first) {
+        in->keep = 1;
+        return ngx_analytics_checkpoint_bad(in,
+                                            "the log behind it is gone");
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_analytics_checkpoint_sections(ngx_analytics_checkpoint_in_t *in)
+{
+    u_char    p[NGX_ANALYTICS_CHECKPOINT_SECTION];
+    uint64_t  len;
+
+    for ( ;; ) {
+
+        if (ngx_analytics_checkpoint_get(in, p, sizeof(p)) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        len = ngx_analytics_image_get(p + 8, 8);
+
+        if (ngx_analytics_image_get(p + 4, 4) != 0
+            || len > NGX_ANALYTICS_IMAGE_MAX)
+        {
+            return ngx_analytics_checkpoint_bad(in, "it is malformed");
+        }
+
+        if (ngx_memcmp(p, "end ", NGX_ANALYTICS_IMAGE_KIND) == 0) {
+            return ngx_analytics_checkpoint_end(in, len);
+        }
+
+        if (ngx_analytics_checkpoint_get(in, in->buf, len) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        in->crc = ngx_analytics_crc32c(in->crc, p, sizeof(p));
+        in->crc = ngx_analytics_crc32c(in->crc, in->buf, len);
+
+        if (ngx_analytics_image_section(&in->image, p, in->buf, len)
+            == NGX_ERROR)
+        {
+            return ngx_analytics_checkpoint_bad(in, "it is malformed");
+        }
+    }
+}
+
+
+static ngx_int_t
+ngx_analytics_checkpoint_end(ngx_analytics_checkpoint_in_t *in, uint64_t len)
+{
+    u_char  p[8];
+
+    if (len != sizeof(p)) {
+        return ngx_analytics_checkpoint_bad(in, "it is malformed");
+    }
+
+    if (ngx_analytics_checkpoint_get(in, p, sizeof(p)) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_analytics_image_get(p, 4) != in->crc) {
+        return ngx_analytics_checkpoint_bad(in, "its checksum is wrong");
+    }
+
+    if (ngx_analytics_image_get(p + 4, 4) != 0
+        || in->left
+        || ngx_analytics_image_end(&in->image) != NGX_OK)
+    {
+        return ngx_analytics_checkpoint_bad(in, "it is malformed");
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_analytics_checkpoint_get(ngx_analytics_checkpoint_in_t *in, u_char *p,
+    uint64_t len)
+{
+    ssize_t  n;
+
+    if (len > in->left) {
+        return ngx_analytics_checkpoint_bad(in, "it is cut off");
+    }
+
+    in->left -= len;
+
+    while (len) {
+        n = read(in->fd, p, ngx_min(len, NGX_ANALYTICS_CHECKPOINT_PIECE));
+
+        if (n == -1 && errno == EINTR) {
+            continue;
+        }
+
+        if (n == -1) {
+            in->keep = 1;
+            return ngx_analytics_checkpoint_bad(in, "it cannot be read");
+        }
+
+        if (n == 0) {
+            return ngx_analytics_checkpoint_bad(in, "it is cut off");
+        }
+
+        p += n;
+        len -= (uint64_t) n;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_analytics_checkpoint_bad(ngx_analytics_checkpoint_in_t *in,
+    const char *why)
+{
+    in->why = why;
+
+    return NGX_ERROR;
+}
+
+
+/* One that cannot be renamed is met again, and no better then. */
+
+static void
+ngx_analytics_checkpoint_aside(int dir, const char *name)
+{
+    char  aside[NGX_ANALYTICS_CHECKPOINT_NAME + sizeof(".damaged")];
+
+    (void) snprintf(aside, sizeof(aside), "%s.damaged", name);
+    (void) renameat(dir, name, dir, aside);
+}

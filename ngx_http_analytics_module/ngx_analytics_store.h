@@ -1,0 +1,124 @@
+
+/*
+ * The store: the parts of a directory, and what is done with them.
+ *
+ * The log itself is the part that is being written: whatever is behind the
+ * last part is read there.  So a part is written once, of a range of the log
+ * that is synced, and has its name only when it is on the disk: nothing is
+ * stored twice or skipped, whoever dies when.  Small parts that follow each
+ * other are written anew as one; then, for a moment, both are there, and the
+ * one that lies within the other is not looked at.  To forget events is to
+ * remove the files that hold nothing else.
+ *
+ * Who does this holds a lease, a flock() on "lock.store".
+ *
+ * A part that SQLite cannot read is renamed to "....bad" and made again from
+ * the log as far as that reaches; until then, its range is missing.
+ *
+ * Copyright (C) The nginx analytics authors
+ */
+
+
+#ifndef _NGX_ANALYTICS_STORE_H_INCLUDED_
+#define _NGX_ANALYTICS_STORE_H_INCLUDED_
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include "ngx_analytics_part.h"
+
+
+/* how many events: a part that is worth writing, and at most */
+#define NGX_ANALYTICS_STORE_MIN    32768
+#define NGX_ANALYTICS_STORE_MAX    1048576
+
+/*
+ * A part of so many events is not written anew.  Smaller ones are, when there
+ * are enough for one of that size, or so many small ones in a row: so an event
+ * is written three times at most.
+ */
+#define NGX_ANALYTICS_STORE_FULL   524288
+#define NGX_ANALYTICS_STORE_SMALL  131072
+#define NGX_ANALYTICS_STORE_MERGE  8
+
+
+/* What there is in a directory: parts in order that do not overlap. */
+typedef struct {
+    ngx_analytics_part_t    *parts;          /* from malloc() */
+    ngx_uint_t               n;
+
+    uint64_t                 from;           /* also of bad ones, 0 if there */
+    uint64_t                 to;             /* are none at all */
+    uint64_t                 missing;        /* bytes of the log in between */
+    uint64_t                 size;           /* of the files */
+} ngx_analytics_store_list_t;
+
+
+/*
+ * Reads the names, and nothing of the files: of parts, only from, to and size
+ * are set.  Those within another one are left out.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_analytics_store_list(int dir, const char *path,
+    ngx_analytics_store_list_t *list, ngx_analytics_fail_t *fail);
+
+/*
+ * Whether a file is a part, or a bad one: NGX_OK, *part's from and to, and
+ * *bad; or NGX_DECLINED.
+ */
+ngx_int_t ngx_analytics_parts_parse(const char *name,
+    ngx_analytics_part_t *part, ngx_uint_t *bad);
+
+void ngx_analytics_store_free(ngx_analytics_store_list_t *list);
+
+/*
+ * Sets parts aside (NAME.ahead) that are of a log that went farther than
+ * this one: a backup may have got more of the store than of the log.  Before
+ * anything is appended.  NGX_OK or NGX_ERROR and *fail.
+ */
+ngx_int_t ngx_analytics_parts_ahead(int dir, const char *path, uint64_t tail,
+    ngx_analytics_fail_t *fail);
+
+
+typedef struct {
+    int                      dir;
+    const char              *path;
+    u_char                  *log_id;         /* 16 bytes */
+    uint64_t                 synced;         /* the log is, up to here, */
+    uint64_t                 seq;            /* where this is the next event */
+    ngx_uint_t               all;            /* also write small parts */
+
+    int64_t                  now;            /* microseconds */
+    int64_t                  keep_time;      /* microseconds, 0: for ever */
+    uint64_t                 keep_size;      /* bytes of parts, 0: all */
+    int64_t                  needed;         /* events received then or later */
+                                             /* are kept, whatever they say */
+
+    ngx_int_t              (*progress)(void *ctx);     /* NULL: none */
+    void                    *ctx;
+
+    /* told: where the store begins (0: it is empty), and from where on the */
+    uint64_t                 from;           /* log is not in it yet, and the */
+    uint64_t                 to;             /* event */
+    uint64_t                 to_seq;
+    uint64_t                 parts;
+    uint64_t                 size;           /* bytes of files, */
+    uint64_t                 missing;        /* and of the log, in between */
+} ngx_analytics_store_conf_t;
+
+
+/*
+ * Does the most urgent thing there is to do: makes a part (of the log behind
+ * the last one, or of what is missing), writes small ones anew as one,
+ * removes what is too old or lies within another part; the newest part is
+ * kept.  By who has the lease; blocks.
+ * Returns
+ *     NGX_OK     something was done, there may be more
+ *     NGX_DONE   nothing is to be done now
+ *     NGX_ABORT  progress() said so
+ *     NGX_ERROR  *fail
+ */
+ngx_int_t ngx_analytics_store_step(ngx_analytics_store_conf_t *conf,
+    ngx_analytics_fail_t *fail);
+
+
+#endif /* _NGX_ANALYTICS_STORE_H_INCLUDED_ */

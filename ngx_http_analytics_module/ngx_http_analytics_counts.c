@@ -1,0 +1,215 @@
+
+/*
+ * analytics_counts: how many events each user had recorded in each period; and
+ * when periods are counted.
+ *
+ * Copyright (C) The nginx analytics authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_http_analytics_query.h"
+#include "ngx_analytics_periods.h"
+
+
+static ngx_int_t ngx_http_analytics_counts_next(
+    ngx_http_analytics_stream_t *s);
+static void ngx_http_analytics_counts_end(ngx_http_analytics_stream_t *s);
+static void ngx_http_analytics_counts_start(ngx_http_analytics_stream_t *s);
+static void ngx_http_analytics_counts_finish(ngx_http_analytics_stream_t *s);
+static void ngx_http_analytics_counts_write(ngx_http_analytics_stream_t *s,
+    ngx_analytics_period_t *period, ngx_str_t *user, uint64_t count);
+
+
+static ngx_str_t  ngx_http_analytics_counts_type =
+    ngx_string("application/json");
+
+
+/*
+ * By who has the store's lease.  A period can be counted when nothing more can
+ * be recorded in it, whatever the clock does: so the log is told what time it
+ * is.
+ */
+
+void
+ngx_http_analytics_counts_close(ngx_http_analytics_zone_t *zone)
+{
+    ngx_int_t                     rc;
+    ngx_analytics_fail_t          fail;
+    ngx_analytics_periods_conf_t  conf;
+
+    ngx_memzero(&conf, sizeof(ngx_analytics_periods_conf_t));
+
+    rc = ngx_http_analytics_enter(zone, 1);
+
+    if (rc != NGX_OK && rc != NGX_DECLINED) {
+        return;
+    }
+
+    conf.now = ngx_analytics_log_touch(&zone->log, ngx_http_analytics_now());
+    conf.tail = ngx_analytics_log_position(&zone->log);
+
+    ngx_analytics_log_unlock(&zone->log);
+
+    if (ngx_analytics_log_sync(&zone->log, &fail) != NGX_OK) {
+        ngx_http_analytics_store_failed(zone, &fail);
+        return;
+    }
+
+    conf.dir = zone->log.dir;
+    conf.path = zone->log.path;
+    conf.key = zone->log.control->key;
+    conf.period = zone->period;
+    conf.keep = zone->program.totals;
+    conf.progress = ngx_http_analytics_store_progress;
+
+    do {
+        rc = ngx_analytics_periods_step(&conf, &fail);
+    } while (rc == NGX_OK);
+
+    if (rc == NGX_ERROR) {
+        ngx_http_analytics_store_failed(zone, &fail);
+        return;
+    }
+
+    if (rc == NGX_DONE) {
+        zone->period_next = conf.next;
+    }
+}
+
+
+ngx_int_t
+ngx_http_analytics_counts_handler(ngx_http_request_t *r)
+{
+    ngx_int_t                       rc;
+    ngx_http_analytics_query_t      query;
+    ngx_http_analytics_stream_t    *s;
+    ngx_analytics_periods_read_t   *read;
+
+    rc = ngx_http_analytics_methods(r, NGX_HTTP_GET);
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    ngx_memzero(&query, sizeof(ngx_http_analytics_query_t));
+
+    query.limit = UINT64_MAX;
+
+    rc = ngx_http_analytics_question(r, &query, 0, &s);
+    if (s == NULL) {
+        return rc;
+    }
+
+    s->type = &ngx_http_analytics_counts_type;
+    s->start = ngx_http_analytics_counts_start;
+    s->next = ngx_http_analytics_counts_next;
+    s->finish = ngx_http_analytics_counts_finish;
+
+    read = ngx_pcalloc(s->pool, sizeof(ngx_analytics_periods_read_t));
+
+    if (read) {
+        read->dir = s->conf_find.dir;
+        read->path = s->conf_find.path;
+        read->from = query.filter.from;
+        read->to = query.filter.to;
+        read->user = query.filter.user;
+        read->key = s->conf->zone->log.control->key;
+    }
+
+    s->source = read;
+
+    return ngx_http_analytics_stream(s);
+}
+
+
+static ngx_int_t
+ngx_http_analytics_counts_next(ngx_http_analytics_stream_t *s)
+{
+    uint64_t                       count;
+    ngx_int_t                      rc;
+    ngx_str_t                      user;
+    ngx_analytics_period_t         period;
+    ngx_analytics_periods_read_t  *read;
+
+    read = s->source;
+
+    if (read == NULL) {
+        s->w.failed = 1;
+        return NGX_ERROR;
+    }
+
+    if (!s->begun) {
+        s->close = ngx_http_analytics_counts_end;
+
+        if (ngx_analytics_periods_read_open(read, &s->fail) != NGX_OK) {
+            return NGX_ERROR;
+        }
+    }
+
+    for ( ;; ) {
+
+        if (s->stop) {
+            return NGX_ABORT;
+        }
+
+        rc = ngx_analytics_periods_read_next(read, &period, &user, &count,
+                                             &s->fail);
+        if (rc != NGX_OK) {
+            return rc;
+        }
+
+        ngx_http_analytics_counts_write(s, &period, &user, count);
+        s->rows++;
+
+        if (ngx_http_analytics_stream_full(s)) {
+            return NGX_AGAIN;
+        }
+    }
+}
+
+
+static void
+ngx_http_analytics_counts_end(ngx_http_analytics_stream_t *s)
+{
+    ngx_analytics_periods_read_close(s->source);
+}
+
+
+static void
+ngx_http_analytics_counts_start(ngx_http_analytics_stream_t *s)
+{
+    ngx_analytics_write_literal(&s->w, "[");
+}
+
+
+static void
+ngx_http_analytics_counts_write(ngx_http_analytics_stream_t *s,
+    ngx_analytics_period_t *period, ngx_str_t *user, uint64_t count)
+{
+    ngx_analytics_writer_t  *w;
+
+    w = &s->w;
+
+    if (s->rows) {
+        ngx_analytics_write_literal(w, ",");
+    }
+
+    ngx_analytics_write_literal(w, "{\"user_id\":");
+    ngx_analytics_user_write(w, &s->conf->events->format, user);
+    ngx_analytics_write_literal(w, ",\"period_start\":");
+    ngx_analytics_write_time(w, period->start);
+    ngx_analytics_write_literal(w, ",\"period_end\":");
+    ngx_analytics_write_time(w, period->end);
+    ngx_analytics_write_literal(w, ",\"count\":");
+    ngx_analytics_write_uint(w, count);
+    ngx_analytics_write_literal(w, "}");
+}
+
+
+static void
+ngx_http_analytics_counts_finish(ngx_http_analytics_stream_t *s)
+{
+    ngx_analytics_write_literal(&s->w, "]");
+}

@@ -1,0 +1,353 @@
+
+/*
+ * Requests that may come again: what their keys say was stored before.
+ *
+ * Copyright (C) The nginx analytics authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_http_analytics.h"
+#include "ngx_analytics_fields.h"
+
+#include <openssl/evp.h>
+
+
+static ngx_int_t ngx_http_analytics_key_conflict(
+    ngx_http_analytics_post_t *post, ngx_uint_t index);
+
+
+/* Looks for the header.  Returns NGX_OK, or NGX_DECLINED if it is no good. */
+
+ngx_int_t
+ngx_http_analytics_key_header(ngx_http_analytics_post_t *post)
+{
+    ngx_table_elt_t            *h;
+    ngx_http_analytics_walk_t   walk;
+
+    static ngx_str_t  name = ngx_string("idempotency-key");
+
+    ngx_memzero(&walk, sizeof(ngx_http_analytics_walk_t));
+
+    for ( ;; ) {
+        h = ngx_http_analytics_header_next(post->request, &name, &walk);
+
+        if (h == NULL) {
+            return NGX_OK;
+        }
+
+        if (h->value.len == 0 || h->value.len > NGX_ANALYTICS_NAME_MAX
+            || post->key.len)
+        {
+            return NGX_DECLINED;
+        }
+
+        post->key = h->value;
+        post->keyed = 1;
+    }
+}
+
+
+/* To be called when the body is loaded and decoded; also on a thread. */
+
+ngx_int_t
+ngx_http_analytics_key_init(ngx_http_analytics_post_t *post)
+{
+    u_char                 md[EVP_MAX_MD_SIZE];
+    ngx_uint_t              i;
+    ngx_analytics_run_t    *run;
+
+    post->rest = post->decode.first;
+    post->i = 0;
+
+    if (post->key.len) {
+
+        if (EVP_Digest(post->body.data, post->body.len, md, NULL,
+                       EVP_sha256(), NULL)
+            != 1)
+        {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(post->digest, md, NGX_ANALYTICS_DIGEST);
+    }
+
+    if (post->keyed || post->decode.format->id.len == 0) {
+        return NGX_OK;
+    }
+
+    for (run = post->decode.first; run; run = run->next) {
+        for (i = 0; i < run->n; i++) {
+
+            if (run->events[i].id.len) {
+                post->keyed = 1;
+                return NGX_OK;
+            }
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* Hashes what is left of a post, once for each state of the zone. */
+
+void
+ngx_http_analytics_key_hash(ngx_http_analytics_zone_t *zone,
+    ngx_http_analytics_post_t *post)
+{
+    ngx_analytics_run_t  *run;
+
+    if (post->hashed == zone->shared->rebuilds
+        || !ngx_http_analytics_ready(zone))
+    {
+        return;
+    }
+
+    post->hashed = zone->shared->rebuilds;
+
+    for (run = post->rest; run; run = run->next) {
+        ngx_analytics_zone_hash(zone->sh, run->events, run->n);
+    }
+}
+
+
+/*
+ * Looks for conflicts in all of a body that is stored in several slices, so
+ * that they are found before a part of it is stored.  Returns NGX_OK, or
+ * NGX_ERROR after setting the status.
+ */
+
+ngx_int_t
+ngx_http_analytics_key_check(ngx_http_analytics_zone_t *zone,
+    ngx_http_analytics_post_t *post)
+{
+    int64_t                     now;
+    ngx_int_t                   rc;
+    ngx_uint_t                  fresh, index;
+    ngx_http_analytics_post_t   scratch;
+    ngx_http_analytics_range_t  range;
+
+    if (post->decode.format->id.len == 0) {
+        return NGX_OK;
+    }
+
+    ngx_http_analytics_key_hash(zone, post);
+
+    scratch = *post;
+    now = ngx_http_analytics_now();
+    index = post->stored;
+
+    range.i = 0;
+
+    for (range.run = post->rest; range.run; range.run = range.run->next) {
+        range.n = range.run->n;
+
+        if (ngx_http_analytics_lock(zone) != NGX_OK) {
+
+            /* who stores says why it cannot be done */
+
+            return NGX_OK;
+        }
+
+        fresh = 0;
+        scratch.stored = index;
+
+        rc = ngx_http_analytics_key_events(zone, &scratch, &range, now,
+                                           &fresh);
+
+        ngx_http_analytics_unlock(zone);
+
+        if (rc != NGX_OK) {
+            post->status = scratch.status;
+            post->decode = scratch.decode;
+            return NGX_ERROR;
+        }
+
+        index += range.n;
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Passes over what was stored of this body before.  Returns NGX_OK, or
+ * NGX_ERROR after setting the status to answer with.
+ */
+
+ngx_int_t
+ngx_http_analytics_key_request(ngx_http_analytics_zone_t *zone,
+    ngx_http_analytics_post_t *post, int64_t now)
+{
+    uint64_t             hash, digest;
+    ngx_analytics_key_t  key;
+
+    if (post->key.len == 0) {
+        return NGX_OK;
+    }
+
+    hash = ngx_analytics_key_hash(zone->sh, NGX_ANALYTICS_KEY_REQUEST,
+                                  &post->key);
+
+    if (ngx_analytics_keys_find(zone->sh, hash, now, &key) != NGX_OK) {
+        return NGX_OK;
+    }
+
+    ngx_memcpy(&digest, post->digest, sizeof(digest));
+
+    if (key.digest != digest) {
+        post->status = NGX_HTTP_UNPROCESSABLE_ENTITY;
+        post->detail = "the Idempotency-Key was used with another body";
+        return NGX_ERROR;
+    }
+
+    if (key.done > post->stored) {
+        ngx_http_analytics_post_skip(post, key.done - post->stored);
+    }
+
+    if (key.first) {
+        ngx_http_analytics_key_numbers(post, key.first, key.last);
+    }
+
+    post->received = key.received;
+
+    return NGX_OK;
+}
+
+
+/*
+ * Marks the events of a range that are known, and counts the others.
+ * Returns NGX_OK, or NGX_ERROR after setting the status to answer with.
+ */
+
+ngx_int_t
+ngx_http_analytics_key_events(ngx_http_analytics_zone_t *zone,
+    ngx_http_analytics_post_t *post, ngx_http_analytics_range_t *range,
+    int64_t now, ngx_uint_t *fresh)
+{
+    ngx_uint_t              i, n;
+    ngx_analytics_key_t     key;
+    ngx_analytics_run_t    *run;
+    ngx_analytics_event_t  *event;
+
+    run = range->run;
+    i = range->i;
+
+    for (n = 0; n < range->n; n++) {
+
+        while (i == run->n) {
+            run = run->next;
+            i = 0;
+        }
+
+        event = &run->events[i++];
+
+        /* what was found before may have been cut off the log since */
+
+        event->known &= ~NGX_ANALYTICS_KNOWN_STORED;
+
+        if (event->known) {
+            continue;
+        }
+
+        if (event->id.len == 0
+            || ngx_analytics_keys_find(zone->sh, event->id_hash, now, &key)
+               != NGX_OK)
+        {
+            (*fresh)++;
+            continue;
+        }
+
+        if (key.digest != event->digest) {
+            return ngx_http_analytics_key_conflict(post, post->stored + n);
+        }
+
+        event->known = NGX_ANALYTICS_KNOWN_STORED;
+
+        ngx_http_analytics_key_numbers(post, key.first, key.last);
+
+        post->received = key.received;
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_http_analytics_key_conflict(ngx_http_analytics_post_t *post,
+    ngx_uint_t index)
+{
+    ngx_analytics_decode_t  *d;
+
+    d = &post->decode;
+
+    post->status = NGX_HTTP_UNPROCESSABLE_ENTITY;
+
+    d->err = "an id was used for another event";
+
+    ngx_analytics_decode_error_of(d, index, &d->format->id,
+                                  "was used for another event");
+
+    if (d->failed) {
+        post->status = NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return NGX_ERROR;
+}
+
+
+/* Widens the range of numbers that the answer shows. */
+
+void
+ngx_http_analytics_key_numbers(ngx_http_analytics_post_t *post,
+    uint64_t first, uint64_t last)
+{
+    if (post->first == 0 || first < post->first) {
+        post->first = first;
+    }
+
+    if (last > post->last) {
+        post->last = last;
+    }
+}
+
+
+/* What the log and the zone are to keep; without a key, key->key is empty. */
+
+void
+ngx_http_analytics_key_record(ngx_http_analytics_post_t *post,
+    ngx_uint_t done, ngx_analytics_record_key_t *key)
+{
+    key->key = post->key;
+    key->done = (uint32_t) done;
+    key->first = post->first;
+    key->last = post->last;
+
+    ngx_memcpy(key->digest, post->digest, NGX_ANALYTICS_DIGEST);
+}
+
+
+void
+ngx_http_analytics_key_fold(ngx_http_analytics_zone_t *zone,
+    ngx_analytics_record_key_t *key, int64_t received)
+{
+    if (key->key.len) {
+        ngx_analytics_replay_key(zone->sh, key, received);
+    }
+}
+
+
+void
+ngx_http_analytics_post_skip(ngx_http_analytics_post_t *post, ngx_uint_t n)
+{
+    post->stored += n;
+    post->i += n;
+
+    while (post->rest && post->i >= post->rest->n) {
+        post->i -= post->rest->n;
+        post->rest = post->rest->next;
+    }
+}

@@ -1,0 +1,179 @@
+
+/*
+ * Events of a post that follow each other.
+ *
+ * Copyright (C) The nginx analytics authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_http_analytics.h"
+
+
+void
+ngx_http_analytics_range_take(ngx_http_analytics_post_t *post, size_t max,
+    ngx_uint_t most, ngx_http_analytics_range_t *range)
+{
+    size_t                  size;
+    ngx_uint_t              i;
+    ngx_analytics_run_t    *run;
+    ngx_analytics_event_t  *previous;
+
+    previous = NULL;
+
+    range->run = post->rest;
+    range->i = post->i;
+    range->n = 0;
+    range->size = 0;
+
+    i = post->i;
+
+    for (run = post->rest; run; run = run->next) {
+
+        for ( /* void */ ; i < run->n; i++) {
+            size = ngx_http_analytics_append_size(&run->events[i], previous);
+
+            if (range->n && (range->size + size > max || range->n == most)) {
+                return;
+            }
+
+            range->size += size;
+            range->n++;
+
+            previous = &run->events[i];
+        }
+
+        i = 0;
+    }
+}
+
+
+/* Makes a record of a range, less what is known, and a key if it is there. */
+
+ngx_int_t
+ngx_http_analytics_range_encode(ngx_http_analytics_group_t *slice,
+    ngx_http_analytics_range_t *range, ngx_analytics_record_key_t *key)
+{
+    u_char                 *p;
+    ngx_uint_t              i, left;
+    ngx_analytics_run_t    *run;
+    ngx_analytics_event_t  *event, *previous;
+
+    if (key && key->key.len == 0) {
+        key = NULL;
+    }
+
+    if (ngx_http_analytics_append_room(slice, range->size
+                             + (key ? ngx_analytics_record_key_size(key) : 0))
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
+    p = slice->record + NGX_ANALYTICS_RECORD_HEADER;
+
+    slice->events = 0;
+    previous = NULL;
+    run = range->run;
+    i = range->i;
+
+    for (left = range->n; left; left--) {
+
+        while (i == run->n) {
+            run = run->next;
+            i = 0;
+        }
+
+        event = &run->events[i++];
+
+        if (event->known) {
+            continue;
+        }
+
+        p = ngx_analytics_record_event_write(p, event, previous);
+        previous = event;
+
+        slice->events++;
+    }
+
+    if (key) {
+        p = ngx_analytics_record_key_write(p, key);
+    }
+
+    slice->last = p;
+    slice->len = ngx_analytics_record_pad(slice->record, p, &slice->crc);
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_analytics_range_hash(ngx_http_analytics_zone_t *zone,
+    ngx_http_analytics_range_t *range)
+{
+    ngx_uint_t            i, n, left;
+    ngx_analytics_run_t  *run;
+
+    i = range->i;
+
+    for (run = range->run, left = range->n; left; run = run->next) {
+        n = ngx_min(run->n - i, left);
+
+        ngx_analytics_zone_hash(zone->sh, &run->events[i], n);
+
+        left -= n;
+        i = 0;
+    }
+}
+
+
+ngx_int_t
+ngx_http_analytics_range_fold(ngx_http_analytics_zone_t *zone,
+    ngx_http_analytics_range_t *range, uint64_t seq, int64_t received)
+{
+    ngx_uint_t            i, n, left;
+    ngx_analytics_run_t  *run;
+
+    i = range->i;
+
+    for (run = range->run, left = range->n; left; run = run->next) {
+        n = ngx_min(run->n - i, left);
+
+        if (ngx_http_analytics_lock(zone) != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        seq = ngx_analytics_zone_fold(zone->sh, &run->events[i], n, seq,
+                                      received);
+
+        left -= n;
+        i = 0;
+
+        ngx_http_analytics_unlock(zone);
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_analytics_range_fold_locked(ngx_http_analytics_zone_t *zone,
+    ngx_http_analytics_range_t *range, uint64_t seq, int64_t received)
+{
+    ngx_uint_t            i, n, left;
+    ngx_analytics_run_t  *run;
+
+    i = range->i;
+
+    for (run = range->run, left = range->n; left; run = run->next) {
+        n = ngx_min(run->n - i, left);
+
+        seq = ngx_analytics_zone_fold(zone->sh, &run->events[i], n, seq,
+                                      received);
+
+        left -= n;
+        i = 0;
+    }
+}

@@ -1,0 +1,246 @@
+
+/*
+ * The store in a worker process: when something is done with it, and how far
+ * it is.
+ *
+ * Copyright (C) The nginx analytics authors
+ */
+
+
+#include <ngx_config.h>
+#include <ngx_core.h>
+#include <ngx_http.h>
+#include "ngx_http_analytics.h"
+#include "ngx_analytics_checkpoint.h"
+#include "ngx_analytics_store.h"
+
+
+/* msec, between two looks at what is old, small, or missing */
+#define NGX_HTTP_ANALYTICS_STORE_PAUSE  60000
+
+
+static void ngx_http_analytics_store_work(ngx_http_analytics_zone_t *zone);
+static ngx_int_t ngx_http_analytics_store_steps(
+    ngx_http_analytics_zone_t *zone, ngx_analytics_store_conf_t *conf);
+static void ngx_http_analytics_store_trim(ngx_http_analytics_zone_t *zone,
+    ngx_analytics_store_conf_t *conf);
+static void ngx_http_analytics_store_tail(ngx_http_analytics_zone_t *zone,
+    ngx_analytics_tail_t *tail);
+
+
+ngx_uint_t
+ngx_http_analytics_store_due(ngx_http_analytics_zone_t *zone)
+{
+    if (zone->period && ngx_http_analytics_now() >= zone->period_next) {
+        return 1;
+    }
+
+    return zone->store
+           && (zone->log.control->store_seq == 0
+               || ngx_http_analytics_store_behind(zone)
+                  >= NGX_ANALYTICS_STORE_MIN
+               || ngx_current_msec - zone->stored
+                  >= NGX_HTTP_ANALYTICS_STORE_PAUSE);
+}
+
+
+/* What questions read of the log is to be little. */
+
+ngx_uint_t
+ngx_http_analytics_store_soon(ngx_http_analytics_zone_t *zone)
+{
+    return zone->store
+           && ngx_http_analytics_store_behind(zone)
+              >= NGX_ANALYTICS_STORE_MIN / 2;
+}
+
+
+uint64_t
+ngx_http_analytics_store_behind(ngx_http_analytics_zone_t *zone)
+{
+    uint64_t  seq, stored;
+
+    seq = ngx_analytics_log_tail(&zone->log)->seq;
+    stored = zone->log.control->store_seq;
+
+    return seq - ngx_min(ngx_max(stored, 1), seq);
+}
+
+
+void
+ngx_http_analytics_store_run(ngx_http_analytics_zone_t *zone)
+{
+    int  fd;
+
+    zone->store_job.rc = NGX_OK;
+
+    fd = ngx_http_analytics_lease(zone, "lock.store");
+    if (fd == -1) {
+        return;
+    }
+
+    ngx_http_analytics_job_aside(zone, ngx_http_analytics_store_work, 1);
+
+    (void) close(fd);
+}
+
+
+/*
+ * A part holds what is synced only.  The sync is done once for all that there
+ * is to do: what comes meanwhile is for the next time.
+ */
+
+static void
+ngx_http_analytics_store_work(ngx_http_analytics_zone_t *zone)
+{
+    ngx_analytics_tail_t        tail;
+    ngx_analytics_fail_t        fail;
+    ngx_analytics_store_conf_t  conf;
+
+    if (zone->period && ngx_http_analytics_now() >= zone->period_next) {
+        ngx_http_analytics_counts_close(zone);
+    }
+
+    if (!zone->store) {
+        return;
+    }
+
+    ngx_http_analytics_store_tail(zone, &tail);
+
+    if (ngx_analytics_log_sync(&zone->log, &fail) != NGX_OK) {
+        ngx_http_analytics_store_failed(zone, &fail);
+        return;
+    }
+
+    ngx_memzero(&conf, sizeof(ngx_analytics_store_conf_t));
+
+    conf.dir = zone->log.dir;
+    conf.path = zone->log.path;
+    conf.log_id = zone->log.control->id;
+    conf.synced = tail.position;
+    conf.seq = tail.seq;
+    conf.now = ngx_http_analytics_now();
+    conf.keep_time = zone->keep_time;
+    conf.keep_size = zone->keep_size;
+    conf.progress = ngx_http_analytics_store_progress;
+
+    /* what was not counted by period yet is needed for that */
+
+    conf.needed = zone->period ? zone->period_next - zone->period : INT64_MAX;
+
+    if (ngx_http_analytics_store_steps(zone, &conf) == NGX_DONE) {
+        ngx_http_analytics_store_trim(zone, &conf);
+    }
+}
+
+
+/*
+ * The log forgets what the store has forgotten, as far as it is not needed to
+ * make the zone from the older one of two checkpoints.  Who erases users writes
+ * segments anew: they would come back.
+ */
+
+static void
+ngx_http_analytics_store_trim(ngx_http_analytics_zone_t *zone,
+    ngx_analytics_store_conf_t *conf)
+{
+    int                   fd;
+    uint64_t              checkpoint;
+    ngx_analytics_fail_t  fail;
+
+    if ((zone->keep_time == 0 && zone->keep_size == 0)
+        || ngx_analytics_checkpoint_before(conf->dir, NGX_ANALYTICS_END,
+                                           &checkpoint)
+           != NGX_OK
+        || ngx_analytics_checkpoint_before(conf->dir, checkpoint, &checkpoint)
+           != NGX_OK)
+    {
+        return;
+    }
+
+    fd = ngx_http_analytics_lease(zone, "lock.erase");
+
+    if (fd == -1) {
+        return;
+    }
+
+    if (ngx_analytics_log_trim(conf->dir, conf->path,
+                               ngx_min(conf->from, checkpoint), &fail)
+        != NGX_OK)
+    {
+        ngx_http_analytics_store_failed(zone, &fail);
+    }
+
+    (void) close(fd);
+}
+
+
+static ngx_int_t
+ngx_http_analytics_store_steps(ngx_http_analytics_zone_t *zone,
+    ngx_analytics_store_conf_t *conf)
+{
+    uint64_t                  epoch;
+    ngx_int_t                 rc;
+    ngx_analytics_fail_t      fail;
+    ngx_analytics_control_t  *control;
+
+    control = zone->log.control;
+    epoch = control->epoch;
+
+    do {
+        if (ngx_http_analytics_store_progress(NULL) != NGX_OK
+            || control->epoch != epoch)
+        {
+            return NGX_ABORT;
+        }
+
+        rc = ngx_analytics_store_step(conf, &fail);
+
+        if (rc == NGX_ERROR) {
+            ngx_http_analytics_store_failed(zone, &fail);
+            return NGX_ERROR;
+        }
+
+        control->store_parts = conf->parts;
+        control->store_size = conf->size;
+        control->store_missing = conf->missing;
+        control->store = conf->to;
+        control->store_seq = conf->to_seq;
+
+    } while (rc == NGX_OK);
+
+    return rc;
+}
+
+
+/* Where the log ends; it may go on meanwhile. */
+
+static void
+ngx_http_analytics_store_tail(ngx_http_analytics_zone_t *zone,
+    ngx_analytics_tail_t *tail)
+{
+    do {
+        *tail = *ngx_analytics_log_tail(&zone->log);
+
+    } while (ngx_memcmp(tail, ngx_analytics_log_tail(&zone->log),
+                        sizeof(ngx_analytics_tail_t)) != 0);
+}
+
+
+ngx_int_t
+ngx_http_analytics_store_progress(void *ctx)
+{
+    return (ngx_terminate || ngx_exiting) ? NGX_ABORT : NGX_OK;
+}
+
+
+void
+ngx_http_analytics_store_failed(ngx_http_analytics_zone_t *zone,
+    ngx_analytics_fail_t *fail)
+{
+    zone->store_job.rc = NGX_ERROR;
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, fail->err,
+                  "analytics zone \"%V\": the store was not filled: %s",
+                  &zone->name, fail->text);
+}

@@ -1,0 +1,174 @@
+# Copyright (C) The nginx analytics authors
+
+# How many events each user had recorded in each period is counted once, when
+# the period is over, and stays what it was: after restarts, kill -9, and when
+# the period is changed.
+
+use strict;
+use warnings;
+
+use JSON::PP ();
+use POSIX qw(strftime);
+use Test::More;
+use Time::HiRes qw(time);
+
+use Analytics::Log;
+use Analytics::Test;
+
+my $nginx = Analytics::Test->new(
+    zone => '32m', path => 1, log => 'store on; counts 1s;',
+)->start;
+my $dir  = $nginx->dir . '/data';
+my $json = JSON::PP->new->canonical;
+
+
+sub rfc3339 { return strftime '%Y-%m-%dT%H:%M:%SZ', gmtime $_[0] }
+
+sub counts {
+    my ($query) = @_;
+
+    return $nginx->json('/api/activity-counts' . ($query // ''));
+}
+
+
+# What the log says, by an implementation of its own.
+
+sub expected {
+    my ($period, $until) = @_;
+
+    my %n;
+
+    for my $event (@{ Analytics::Log->read($dir)->{events} }) {
+        my $start = int($event->{received} / 1e6 / $period) * $period;
+
+        $n{$start}{ $event->{user} }++ if $start + $period <= $until;
+    }
+
+    return [map {
+        my $start = $_;
+
+        map { {
+            user_id => $_ =~ /^\d+$/ ? $_ + 0 : $_,
+            period_start => rfc3339($start),
+            period_end => rfc3339($start + $period),
+            count => $n{$start}{$_},
+        } } sort keys %{ $n{$start} };
+    } sort { $a <=> $b } keys %n];
+}
+
+
+sub post {
+    my @events = map { { user_id => "$_", event_type => 'a' } } @_;
+
+    $nginx->post('/events/', $json->encode(\@events))->{status} == 201
+        or die 'not taken';
+}
+
+
+# Waits until the period that is under way now has been counted.
+
+sub settled {
+    my $mark = 1 + int time;
+
+    ok wait_for(sub {
+        grep { /-0*(\d+)\.db$/ && $1 >= $mark } glob "$dir/period-*.db"
+    }), 'the period is over and counted';
+
+    return $mark;
+}
+
+
+is_deeply counts(), [], 'nothing yet';
+
+my ($mark, $begun) = (0, time);
+
+# some periods, with one in the middle in which nothing is recorded
+
+for my $round (1 .. 4) {
+    next if $round == 3 && wait_for(sub { time > $mark + 1.1 });
+
+    post(map { $_ % 13 } 1 .. 100);
+    post('ann', 'b"ob', 'ann');
+    $mark = settled();
+}
+
+my $before = expected(1, $mark);
+
+is_deeply counts('?to=' . rfc3339($mark)), $before,
+    'each user, in each period, in order';
+cmp_ok scalar @$before, '>=', 3 * 15, 'of several periods';
+is_deeply counts('?user_id=5&to=' . rfc3339($mark)),
+    [grep { $_->{user_id} eq '5' } @$before], 'of one user';
+is_deeply counts('?from=' . $before->[0]{period_end} . '&to='
+    . rfc3339($mark)),
+    [grep { $_->{period_start} ne $before->[0]{period_start} } @$before],
+    'from a time on';
+is_deeply counts('?user_id=77777'), [], 'a stranger';
+
+is $nginx->get('/api/activity-counts?order=desc')->json->{errors}[0]{field},
+    'order', 'a parameter that it does not have is named';
+is $nginx->get('/api/activity-counts?user_id=ann')->{status}, 422,
+    'users are integers here';
+
+
+subtest 'sqlite3 reads them' => sub {
+    my ($file) = sort glob "$dir/period-*.db";
+    my $start = $before->[0]{period_start};
+
+    my $said = `sqlite3 -readonly '$file' 'SELECT * FROM activity_counts'`;
+    my @lines = map { join '|', @$_{qw(user_id period_start period_end count)} }
+        grep { $_->{period_start} eq $start } @$before;
+
+    is $said, join('', map { "$_\n" } @lines), 'the view';
+};
+
+
+subtest 'a period that was counted stays so' => sub {
+    my %old = map { $_ => (stat)[1] } glob "$dir/period-*.db";
+
+    $nginx->kill_all;
+    $nginx->start;
+    $nginx->ready;
+
+    post(1 .. 5);
+    settled();
+
+    is_deeply counts('?to=' . rfc3339($mark)), $before, 'after kill -9';
+
+    # the file's number tells whether it was written again
+    is((stat $_)[1], $old{$_}, 'the same file') for sort keys %old;
+};
+
+
+subtest 'what was recorded while nobody counted is counted later' => sub {
+    $nginx->reload(log => 'store on;');
+
+    # in periods that follow each other
+
+    for my $user (1 .. 5) {
+        my $since = time;
+
+        post($user, 6, 7) && wait_for(sub { time > $since + 1 });
+    }
+
+    $nginx->reload(log => 'store on; counts 2s;');
+    post(8);
+    settled();
+
+    is_deeply counts('?to=' . rfc3339($mark)), $before,
+        'what was there stays, with another period';
+
+    my %sum;
+
+    $sum{ $_->{user_id} } += $_->{count} for @{ counts() };
+
+    my %all;
+
+    $all{ $_->{user} }++ for @{ Analytics::Log->read($dir)->{events} };
+
+    is_deeply \%sum, \%all, 'all of the log is counted once';
+};
+
+
+$nginx->stop;
+done_testing;

@@ -1,0 +1,110 @@
+# Copyright (C) The nginx analytics authors
+
+# A plain copy of the folder, made while events come in, is a backup: another
+# nginx serves from it all that was acknowledged before the copy began.
+
+use strict;
+use warnings;
+
+use File::Copy qw(copy);
+use File::Path qw(remove_tree);
+use Test::More;
+
+use Analytics::Test;
+use Analytics::Torture;
+
+my $COPIES = long() ? 20 : 8;
+
+my $nginx  = Analytics::Torture->new(
+    log => 'segment 64k; checkpoint size=256k time=1s;')->start;
+my $sender = $nginx->sender(clients => 4, pause => 0.01)->start;
+my $other  = Analytics::Torture->new(
+    log => 'segment 64k; checkpoint size=256k time=1s;')
+    ->expect_log(qr/checkpoint .* is not used/);
+
+ok $nginx->more(500), 'there is a load';
+
+
+sub run {
+    system(@_) == 0 or die "@_: failed\n";
+}
+
+
+sub cp {
+    run('cp', '-a', $nginx->data, $other->data);
+}
+
+
+# As rsync does it: one file after the other under another name, and then once
+# more what has changed since.
+
+sub rsync {
+    mkdir $other->data, 0700 or die "mkdir: $!\n";
+
+    for my $pass (1, 2) {
+        for my $file (sort glob $nginx->data . '/*') {
+            my $name = $file =~ s{.*/}{}r;
+            my $copy = $other->data . "/$name";
+
+            next if $pass == 2 && -e $copy && -s $copy == -s $file
+                && (stat $copy)[9] == ((stat $file)[9] // 0);
+
+            # it may be gone by now
+
+            my @stat = stat $file or next;
+
+            copy($file, "$copy.part") or next;
+            chmod 0600, "$copy.part";
+            chown @stat[4, 5], "$copy.part";
+            utime @stat[8, 9], "$copy.part";
+            rename "$copy.part", $copy or die "rename: $!\n";
+        }
+    }
+
+    run('chown', '--reference=' . $nginx->data, $other->data);
+}
+
+
+for my $n (1 .. $COPIES) {
+    my $how = $n % 2 ? 'cp' : 'rsync';
+
+    subtest "copy $n, by $how" => sub {
+        remove_tree($other->data);
+
+        my ($before) = $sender->told;
+
+        $n % 2 ? cp() : rsync();
+
+        # what comes until it is compared would only make it take longer
+        $sender->stop;
+
+        $other->{port} ? $other->restart : $other->start;
+
+        $other->settle('what it serves', $sender, {
+            lost => sub {
+                my ($client, $request) = @_;
+                my $r = $before->{$client}{$request};
+
+                return !$r || $r->{state} ne 'accepted';
+            },
+        });
+
+        my $had    = @{ $other->log->{events} };
+        my $answer = $other->post('/events/',
+            '{"user_id":"new","event_type":"new"}');
+
+        is $answer->{status}, 201, 'it takes events';
+        cmp_ok $answer->json->{id}, '>', $had, 'with numbers of their own';
+
+        $other->kill_at_once;
+        $sender->start;
+        ok $nginx->more(200), 'and the load goes on';
+    };
+}
+
+$sender->stop;
+$nginx->settle('the accounts', $sender);
+$nginx->stop;
+$other->restart->stop;
+
+done_testing;

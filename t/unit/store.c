@@ -1,0 +1,575 @@
+
+/*
+ * The store: what is asked of it and of the log's tail is what a list of the
+ * same events says, however they are spread over parts.
+ *
+ * Copyright (C) The nginx analytics authors
+ */
+
+
+#include "log_lib.h"
+#include "ngx_analytics_find.h"
+#include "ngx_analytics_store.h"
+
+
+#define EVENTS   6000
+#define USERS    40
+#define TYPES    7
+#define BASE     LOG_NOW
+
+
+typedef struct {
+    uint64_t    id;
+    int64_t     time;
+    int64_t     received;
+    int         user;
+    int         type;
+} known_t;
+
+
+static known_t               known[EVENTS];
+static size_t                nknown;
+static ngx_analytics_log_t   store_log;
+static ngx_uint_t            stop;
+static uint64_t              random_state = 88172645463325252ULL;
+
+
+static uint64_t
+rnd(uint64_t n)
+{
+    random_state ^= random_state << 13;
+    random_state ^= random_state >> 7;
+    random_state ^= random_state << 17;
+
+    return (random_state >> 20) % n;
+}
+
+
+/* Some names have to be quoted, and one is as long as may be. */
+
+static void
+user_name(int user, char *name)
+{
+    if (user == 0) {
+        memset(name, 'x', 255);
+        name[255] = '\0';
+        return;
+    }
+
+    sprintf(name, "%s%d", user % 3 ? "u'\"%_" : "\xc3\xa9;--", user);
+}
+
+
+static void
+type_name(int type, char *name)
+{
+    sprintf(name, "type %d", type);
+}
+
+
+static void
+properties_of(const known_t *k, char *text)
+{
+    if (k->id % 5 == 0) {
+        *text = '\0';
+        return;
+    }
+
+    sprintf(text, "{\"n\":%" PRIu64 ",\"s\":\"%.*s\"}", k->id,
+            (int) (k->id % 90), "0123456789012345678901234567890123456789"
+            "01234567890123456789012345678901234567890123456789");
+}
+
+
+/* Appends a record of events, most of which have times of their own. */
+
+static void
+append(ngx_uint_t n)
+{
+    char                   users[2][256], types[2][32], text[512];
+    size_t                 len;
+    u_char                *buf, *p;
+    int64_t                received;
+    uint64_t               seq;
+    uint32_t               crc;
+    ngx_uint_t             i;
+    known_t               *k;
+    ngx_analytics_fail_t   fail;
+    ngx_analytics_event_t  event, previous;
+
+    buf = malloc(1024 * (n + 1));
+    must(buf != NULL && ngx_analytics_log_lock(&store_log) == NGX_OK);
+
+    /* several records may have one time of receipt */
+
+    ngx_analytics_log_next(&store_log,
+                           BASE + (int64_t) (nknown / 100) * 1000000, &seq,
+                           &received);
+
+    p = buf + NGX_ANALYTICS_RECORD_HEADER;
+
+    for (i = 0; i < n; i++) {
+        k = &known[nknown++];
+
+        k->id = seq + i;
+        k->received = received;
+        k->user = (int) (rnd(3) ? rnd(USERS) : rnd(3));
+        k->type = (int) rnd(TYPES);
+        k->time = received;
+
+        ngx_memzero(&event, sizeof(event));
+        event.time = NGX_ANALYTICS_TIME_NONE;
+
+        if (rnd(4)) {
+            k->time = received - (int64_t) rnd(20) * 500000;
+            event.time = k->time;
+        }
+
+        if (rnd(50) == 0) {
+            k->time = (int64_t) rnd(1000);
+            event.time = k->time;
+        }
+
+        user_name(k->user, users[i % 2]);
+        type_name(k->type, types[i % 2]);
+        properties_of(k, text);
+
+        event.user.data = (u_char *) users[i % 2];
+        event.user.len = strlen(users[i % 2]);
+        event.type.data = (u_char *) types[i % 2];
+        event.type.len = strlen(types[i % 2]);
+        event.properties.data = (u_char *) text;
+        event.properties.len = strlen(text);
+
+        p = ngx_analytics_record_event_write(p, &event, i ? &previous : NULL);
+        previous = event;
+    }
+
+    len = ngx_analytics_record_pad(buf, p, &crc);
+    ngx_analytics_record_finish(buf, len, crc, p, seq, received, n);
+
+    must(ngx_analytics_log_append(&store_log, buf, len, n, &fail) == NGX_OK);
+
+    ngx_analytics_log_unlock(&store_log);
+    free(buf);
+}
+
+
+static void
+configure(ngx_analytics_store_conf_t *conf)
+{
+    ngx_analytics_fail_t   fail;
+    ngx_analytics_tail_t  *tail;
+
+    must(ngx_analytics_log_sync(&store_log, &fail) == NGX_OK);
+
+    tail = ngx_analytics_log_tail(&store_log);
+
+    ngx_memzero(conf, sizeof(ngx_analytics_store_conf_t));
+
+    conf->dir = store_log.dir;
+    conf->path = store_log.path;
+    conf->log_id = store_log.control->id;
+    conf->synced = tail->position;
+    conf->seq = tail->seq;
+    conf->all = 1;
+    conf->now = BASE;
+    conf->needed = INT64_MAX;
+}
+
+
+/* Until there is nothing left to be done.  Returns how much was. */
+
+static ngx_uint_t
+work(ngx_analytics_store_conf_t *conf)
+{
+    ngx_int_t             rc;
+    ngx_uint_t            n;
+    ngx_analytics_fail_t  fail;
+
+    for (n = 0; n < 1000; n++) {
+        fail.text[0] = '\0';
+        rc = ngx_analytics_store_step(conf, &fail);
+
+        if (rc != NGX_OK) {
+            break;
+        }
+    }
+
+    if (rc != NGX_DONE) {
+        diag("step: %d %s", (int) rc, fail.text);
+    }
+
+    return (rc == NGX_DONE) ? n : 10000;
+}
+
+
+/* The list's answer, in an order of its own making. */
+
+static ngx_analytics_filter_t  *sorting;
+
+static int
+known_cmp(const void *one, const void *two)
+{
+    int             cmp;
+    const known_t  *a = *(known_t *const *) one, *b = *(known_t *const *) two;
+
+    cmp = 0;
+
+    if (!sorting->received) {
+        cmp = a->time < b->time ? -1 : a->time > b->time;
+    }
+
+    if (cmp == 0) {
+        cmp = a->id < b->id ? -1 : a->id > b->id;
+    }
+
+    return sorting->descending ? -cmp : cmp;
+}
+
+
+static size_t
+expect(ngx_analytics_filter_t *filter, int user, int type, int64_t since,
+    known_t **rows)
+{
+    size_t    i, n;
+    int64_t   time;
+    known_t   after, *a, *k;
+
+    sorting = filter;
+    after.time = filter->after_time;
+    after.id = filter->after_id;
+    a = &after;
+
+    for (n = 0, i = 0; i < nknown; i++) {
+        k = &known[i];
+        time = filter->received ? k->received : k->time;
+
+        if ((user < 0 || k->user == user) && (type < 0 || k->type == type)
+            && time >= filter->from && time < filter->to
+            && k->received >= since
+            && (!filter->after || known_cmp(&k, &a) > 0))
+        {
+            rows[n++] = k;
+        }
+    }
+
+    qsort(rows, n, sizeof(known_t *), known_cmp);
+
+    return n;
+}
+
+
+static ngx_uint_t
+same_text(const ngx_str_t *text, const char *expected)
+{
+    return text->len == strlen(expected)
+           && (text->len == 0 || memcmp(text->data, expected, text->len) == 0);
+}
+
+
+static ngx_uint_t
+same_row(ngx_analytics_row_t *row, const known_t *k)
+{
+    char  user[256], type[32], properties[512];
+
+    user_name(k->user, user);
+    type_name(k->type, type);
+    properties_of(k, properties);
+
+    return row->id == k->id && row->time == k->time
+           && row->received == k->received
+           && same_text(&row->user, user) && same_text(&row->type, type)
+           && same_text(&row->properties, properties);
+}
+
+
+static int64_t
+random_time(void)
+{
+    return rnd(20) ? BASE - 12000000 + (int64_t) rnd(80) * 1000000
+                     + (int64_t) rnd(2) * 500000
+                   : (int64_t) rnd(1200);
+}
+
+
+/* One random question.  Returns 1 if the answer is wrong. */
+
+static ngx_uint_t
+question(known_t **rows)
+{
+    int                         user, type;
+    char                        names[2][256];
+    size_t                      n, i;
+    known_t                    *k;
+    ngx_int_t                   rc;
+    ngx_analytics_row_t         row;
+    ngx_analytics_fail_t        fail;
+    ngx_analytics_find_t       *find;
+    ngx_analytics_find_conf_t   conf;
+
+    ngx_memzero(&conf, sizeof(conf));
+
+    conf.dir = store_log.dir;
+    conf.path = store_log.path;
+    conf.tail = ngx_analytics_log_position(&store_log);
+    conf.stop = &stop;
+    conf.filter.since = rnd(5) ? INT64_MIN : BASE + (int64_t) rnd(60) * 1000000;
+    conf.skip = rnd(2) ? 0 : rnd(40);
+    conf.limit = rnd(8) ? rnd(100) : UINT64_MAX;
+
+    conf.filter.from = rnd(2) ? INT64_MIN : random_time();
+    conf.filter.to = rnd(2) ? INT64_MAX : random_time();
+    conf.filter.received = rnd(2);
+    conf.filter.descending = rnd(2);
+    conf.filter.after = (rnd(3) == 0);
+
+    k = &known[rnd(nknown)];
+    conf.filter.after_time = k->time;
+    conf.filter.after_id = k->id;
+
+    user = rnd(2) ? (int) rnd(USERS + 1) : -1;
+    type = rnd(3) ? -1 : (int) rnd(TYPES + 1);
+
+    user_name(user, names[0]);
+    type_name(type, names[1]);
+
+    conf.filter.user.data = (u_char *) names[0];
+    conf.filter.user.len = (user < 0) ? 0 : strlen(names[0]);
+    conf.filter.type.data = (u_char *) names[1];
+    conf.filter.type.len = (type < 0) ? 0 : strlen(names[1]);
+
+    n = expect(&conf.filter, user, type, conf.filter.since, rows);
+    n = (n > conf.skip) ? n - conf.skip : 0;
+    n = ngx_min(n, conf.limit);
+
+    find = ngx_analytics_find_open(&conf, &fail);
+
+    if (find == NULL) {
+        diag("%s", fail.text);
+        return 1;
+    }
+
+    for (i = 0; i <= n; i++) {
+        rc = ngx_analytics_find_next(find, &row, &fail);
+
+        if (i == n ? rc != NGX_DONE
+                   : rc != NGX_OK || !same_row(&row, rows[conf.skip + i]))
+        {
+            diag("user %d type %d skip %d limit %jd received %d desc %d "
+                 "after %d: row %zu of %zu: %d, id %" PRIu64, user, type,
+                 (int) conf.skip, (intmax_t) conf.limit,
+                 conf.filter.received, conf.filter.descending,
+                 conf.filter.after, i, n, (int) rc, row.id);
+            break;
+        }
+    }
+
+    i = (i <= n) || ngx_analytics_find_incomplete(find);
+
+    ngx_analytics_find_close(find);
+
+    return i;
+}
+
+
+static void
+questions(ngx_uint_t n, const char *name)
+{
+    known_t     **rows;
+    ngx_uint_t    i, wrong;
+
+    rows = malloc(EVENTS * sizeof(known_t *));
+    must(rows != NULL);
+
+    for (i = 0, wrong = 0; i < n && wrong < 5; i++) {
+        wrong += question(rows);
+    }
+
+    is_u64(wrong, 0, "%s: %zu questions", name, (size_t) n);
+
+    free(rows);
+}
+
+
+static ngx_uint_t
+parts(ngx_analytics_store_list_t *list)
+{
+    ngx_uint_t            n;
+    ngx_analytics_fail_t  fail;
+
+    must(ngx_analytics_store_list(store_log.dir, store_log.path, list, &fail)
+         == NGX_OK);
+
+    n = list->n;
+    ngx_analytics_store_free(list);
+
+    return n;
+}
+
+
+static void
+test_questions(void)
+{
+    ngx_uint_t                  i, n;
+    ngx_analytics_store_list_t  list;
+    ngx_analytics_store_conf_t  conf;
+
+    for (i = 0; i < 30; i++) {
+        append(1 + rnd(60));
+    }
+
+    questions(300, "all of it in the log");
+
+    configure(&conf);
+    ok(work(&conf) < 10, "a part is written");
+    is_u64(conf.to, conf.synced, "of all that there is");
+    questions(300, "all of it in a part");
+
+    for (i = 0; i < 10; i++) {
+        append(1 + rnd(60));
+    }
+
+    questions(300, "a part, and the log");
+
+    for (i = 0; i < 60; i++) {
+        append(1 + rnd(60));
+
+        if (rnd(2)) {
+            configure(&conf);
+            must(work(&conf) < 100);
+        }
+    }
+
+    n = parts(&list);
+    ok(n && n < 8, "after many small ones, %zu parts", (size_t) n);
+
+    while (parts(&list) < 4) {
+        append(1 + rnd(60));
+        configure(&conf);
+        must(work(&conf) < 100);
+    }
+
+    append(1 + rnd(60));
+
+    is_u64(list.missing, 0, "nothing is missing between them");
+    questions(1500, "many parts, and the log");
+}
+
+
+/* A part that is lost is made again from the log. */
+
+static void
+test_damage(void)
+{
+    int                         fd;
+    char                        name[NGX_ANALYTICS_PART_NAME], path[256];
+    ngx_analytics_fail_t        fail;
+    ngx_analytics_store_list_t  list;
+    ngx_analytics_store_conf_t  conf;
+
+    must(ngx_analytics_store_list(store_log.dir, store_log.path, &list, &fail)
+         == NGX_OK && list.n > 1);
+    ngx_analytics_part_name(name, list.parts[0].from, list.parts[0].to);
+    ngx_analytics_store_free(&list);
+
+    ngx_analytics_db_purge(store_log.path);
+
+    snprintf(path, sizeof(path), "%s/%s", log_dir, name);
+    fd = open(path, O_WRONLY|O_TRUNC);
+    must(fd != -1 && write(fd, "no database at all, but text", 28) == 28);
+    close(fd);
+
+    configure(&conf);
+    must(work(&conf) < 100);
+
+    must(parts(&list) > 1);
+    is_u64(list.missing, 0, "a part that is damaged is made again");
+    questions(200, "with it");
+
+    must(ngx_analytics_store_list(store_log.dir, store_log.path, &list, &fail)
+         == NGX_OK && list.n > 2);
+    ngx_analytics_part_name(name, list.parts[1].from, list.parts[1].to);
+    ngx_analytics_store_free(&list);
+
+    snprintf(path, sizeof(path), "%s/%s", log_dir, name);
+    must(unlink(path) == 0);
+
+    must(parts(&list) > 1);
+    ok(list.missing > 0, "a part is missing");
+    questions(200, "which the log still has");
+
+    configure(&conf);
+    must(work(&conf) < 100);
+    must(parts(&list) > 1);
+    is_u64(list.missing, 0, "it is made again");
+    questions(200, "with that, too");
+}
+
+
+static void
+test_retention(void)
+{
+    size_t                      i, n;
+    uint64_t                    size;
+    ngx_analytics_store_list_t  list;
+    ngx_analytics_store_conf_t  conf;
+
+    n = parts(&list);
+    size = list.size;
+    must(n > 2);
+
+    configure(&conf);
+    conf.keep_size = size - 1;
+    conf.needed = known[0].received;
+    must(work(&conf) < 100);
+    is_u64(parts(&list), n, "what is needed stays, though it is too much");
+
+    configure(&conf);
+    conf.keep_size = size - 1;
+    must(work(&conf) < 100);
+    ok(parts(&list) < n && list.size < size, "too many bytes: the oldest goes");
+
+    n = parts(&list);
+    configure(&conf);
+    conf.keep_time = 1000000;
+    conf.now = known[nknown - 1].received + 3600000000LL;
+    must(work(&conf) < 100);
+    is_u64(parts(&list), 1, "too old: all but the newest part go");
+
+    /* what went is not fetched from the log again */
+
+    configure(&conf);
+    must(work(&conf) < 100);
+    is_u64(parts(&list), 1, "for good");
+
+    for (i = 0; i < nknown && known[i].id < conf.to_seq; i++) { /* void */ }
+    ok(i > 0, "though the log has it");
+}
+
+
+int
+main(void)
+{
+    ngx_analytics_fail_t  fail;
+
+    log_begin();
+    log_fresh();
+
+    log_config(&store_log, 0);
+    store_log.segment_size = 65536;
+
+    if (ngx_analytics_log_attach(&store_log, &fail) != NGX_OK) {
+        diag("%s", fail.text);
+        return 2;
+    }
+
+    test_questions();
+    test_damage();
+    test_retention();
+
+    ngx_analytics_db_purge(store_log.path);
+    ngx_analytics_log_close(&store_log);
+
+    return done_testing();
+}
