@@ -365,6 +365,8 @@ ngx_http_analytics_erasing_files(ngx_http_analytics_zone_t *zone,
         return NGX_ERROR;
     }
 
+    rows = 0;
+
     rc = ngx_analytics_erase_log(log->dir, log->path, log->control->key, end,
                                  users, 0,
                                  ngx_http_analytics_erasing_progress, zone,
