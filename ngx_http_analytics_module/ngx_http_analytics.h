@@ -203,6 +203,7 @@ typedef enum {
 
 typedef struct {
     ngx_http_handler_pt           handler;    /* NULL: not ours */
+    ngx_http_handler_pt           other;      /* which that one may call */
     ngx_http_analytics_zone_t    *zone;
     ngx_http_analytics_format_t  *format;
     ngx_uint_t                    stats;      /* ngx_http_analytics_stats_e */
@@ -316,6 +317,8 @@ char *ngx_http_analytics_stats(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_analytics_summary(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_analytics_health(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_analytics_person(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_analytics_erase(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -778,6 +781,26 @@ ngx_int_t ngx_http_analytics_copy_types(ngx_http_request_t *r,
 ngx_uint_t ngx_http_analytics_counted(ngx_analytics_count_t *counts,
     ngx_uint_t n);
 
+/* One user's statistics. */
+typedef struct {
+    ngx_analytics_user_info_t    info;        /* if known */
+    ngx_analytics_count_t       *types;       /* sorted */
+    const char                  *inexact;     /* why, or NULL */
+    unsigned                     known:1;
+} ngx_http_analytics_user_t;
+
+/*
+ * Looks a user up, in memory of the request's pool.  Returns NGX_OK, also if
+ * the user is not known, or NGX_ERROR if the zone is damaged.
+ */
+ngx_int_t ngx_http_analytics_copy_user(ngx_http_request_t *r,
+    ngx_http_analytics_zone_t *zone, ngx_str_t *name,
+    ngx_http_analytics_user_t *user);
+
+/* Writes the members of an object, all but the name. */
+void ngx_http_analytics_write_user(ngx_analytics_writer_t *w,
+    ngx_http_analytics_user_t *user);
+
 /* A list of {KEY: name, "count": N}; KEY is at most "event_type" long. */
 void ngx_http_analytics_write_counts(ngx_analytics_writer_t *w,
     const char *key, ngx_analytics_count_t *counts, ngx_uint_t n);
@@ -790,10 +813,11 @@ ngx_int_t ngx_http_analytics_damaged(ngx_http_request_t *r,
 /* parameters and headers of requests: ngx_http_analytics_args.c */
 
 /*
- * The name that follows the location's in the path.  Returns NGX_OK,
- * NGX_DECLINED if there is none, or NGX_ERROR.
+ * The name that follows the location's in the path, and before suffix, which
+ * may be empty.  Returns NGX_OK, NGX_DECLINED if there is none, or NGX_ERROR.
  */
-ngx_int_t ngx_http_analytics_uri_name(ngx_http_request_t *r, ngx_str_t *name);
+ngx_int_t ngx_http_analytics_uri_name(ngx_http_request_t *r,
+    ngx_str_t *suffix, ngx_str_t *name);
 
 /*
  * Leave the value as it was if the parameter is not there.  Integers are from

@@ -263,19 +263,35 @@ ngx_http_analytics_unescape(ngx_http_request_t *r, ngx_str_t *text)
  */
 
 ngx_int_t
-ngx_http_analytics_uri_name(ngx_http_request_t *r, ngx_str_t *name)
+ngx_http_analytics_uri_name(ngx_http_request_t *r, ngx_str_t *suffix,
+    ngx_str_t *name)
 {
-    u_char     *dst, *src;
-    ngx_str_t   raw;
+    u_char      *dst, *src;
+    ngx_str_t    raw;
+    ngx_uint_t   resolved;
 
-    if (ngx_http_analytics_uri_rest(r, &raw) != NGX_OK) {
+    resolved = (ngx_http_analytics_uri_rest(r, &raw) != NGX_OK);
 
+    if (resolved) {
         raw = r->uri;
-        src = raw.data + raw.len;
+    }
 
-        if (raw.len && src[-1] == '/') {
-            src--;
-        }
+    if (raw.len && raw.data[raw.len - 1] == '/') {
+        raw.len--;
+    }
+
+    if (raw.len < suffix->len
+        || ngx_memcmp(raw.data + raw.len - suffix->len, suffix->data,
+                      suffix->len)
+           != 0)
+    {
+        return NGX_DECLINED;
+    }
+
+    raw.len -= suffix->len;
+
+    if (resolved) {
+        src = raw.data + raw.len;
 
         for (dst = src; dst > raw.data && dst[-1] != '/'; dst--) {
             /* void */
@@ -285,10 +301,6 @@ ngx_http_analytics_uri_name(ngx_http_request_t *r, ngx_str_t *name)
         name->len = src - dst;
 
         return name->len ? NGX_OK : NGX_DECLINED;
-    }
-
-    if (raw.len && raw.data[raw.len - 1] == '/') {
-        raw.len--;
     }
 
     dst = ngx_pnalloc(r->pool, raw.len + 1);

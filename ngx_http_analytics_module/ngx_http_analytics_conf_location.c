@@ -1,7 +1,7 @@
 
 /*
  * What a location does: the directives analytics_collect, events, export,
- * counts, stats, summary and health.
+ * counts, stats, summary, person, erase and health.
  *
  * Copyright (C) The nginx analytics authors
  */
@@ -21,7 +21,16 @@ typedef ngx_int_t (*ngx_http_analytics_set_pt)(
     ngx_http_analytics_loc_conf_t *alcf, ngx_str_t *value);
 
 
+/* Two directives that one location may have: the first calls the other. */
+typedef struct {
+    ngx_http_handler_pt  shows;
+    ngx_http_handler_pt  other;
+} ngx_http_analytics_pair_t;
+
+
 static char *ngx_http_analytics_handler(ngx_conf_t *cf,
+    ngx_http_analytics_loc_conf_t *alcf, ngx_http_handler_pt handler);
+static ngx_int_t ngx_http_analytics_handler_set(
     ngx_http_analytics_loc_conf_t *alcf, ngx_http_handler_pt handler);
 static char *ngx_http_analytics_location_zone(ngx_conf_t *cf,
     ngx_http_analytics_loc_conf_t *alcf);
@@ -36,6 +45,12 @@ static ngx_int_t ngx_http_analytics_any_type_set(
     ngx_http_analytics_loc_conf_t *alcf, ngx_str_t *value);
 static ngx_int_t ngx_http_analytics_events_set(
     ngx_http_analytics_loc_conf_t *alcf, ngx_str_t *value);
+
+
+static ngx_http_analytics_pair_t  ngx_http_analytics_pairs[] = {
+    { ngx_http_analytics_events_handler, ngx_http_analytics_collect_handler },
+    { ngx_http_analytics_person_handler, ngx_http_analytics_erase_handler }
+};
 
 
 static ngx_conf_enum_t  ngx_http_analytics_stats_kinds[] = {
@@ -183,6 +198,23 @@ ngx_http_analytics_health(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
 
 char *
+ngx_http_analytics_person(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_analytics_loc_conf_t *alcf = conf;
+
+    char  *rv;
+
+    rv = ngx_http_analytics_handler(cf, alcf,
+                                    ngx_http_analytics_person_handler);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    return ngx_http_analytics_parameters_of(cf, alcf, &alcf->events, NULL);
+}
+
+
+char *
 ngx_http_analytics_erase(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 {
     return ngx_http_analytics_handler(cf, conf,
@@ -198,35 +230,54 @@ ngx_http_analytics_handler(ngx_conf_t *cf,
 {
     ngx_http_core_loc_conf_t  *clcf;
 
-    if ((handler == ngx_http_analytics_collect_handler && alcf->format)
-        || (handler == ngx_http_analytics_events_handler && alcf->events)
-        || (alcf->handler == handler
-            && handler != ngx_http_analytics_events_handler))
-    {
+    if (alcf->handler == handler || alcf->other == handler) {
         return "is duplicate";
     }
 
     clcf = ngx_http_conf_get_module_loc_conf(cf, ngx_http_core_module);
 
-    /* one location may take events and show them: the latter calls the other */
-
-    if (alcf->handler == ngx_http_analytics_events_handler
-        && handler == ngx_http_analytics_collect_handler)
-    {
-        handler = ngx_http_analytics_events_handler;
-
-    } else if (clcf->handler
-               && !(alcf->handler == ngx_http_analytics_collect_handler
-                    && handler == ngx_http_analytics_events_handler))
+    if (clcf->handler != alcf->handler
+        || ngx_http_analytics_handler_set(alcf, handler) != NGX_OK)
     {
         return "conflicts with another content directive of this location";
     }
 
-    clcf->handler = handler;
-    alcf->handler = handler;
+    clcf->handler = alcf->handler;
 
     return (cf->args->nelts == 1) ? NGX_CONF_OK
                                   : ngx_http_analytics_location_zone(cf, alcf);
+}
+
+
+static ngx_int_t
+ngx_http_analytics_handler_set(ngx_http_analytics_loc_conf_t *alcf,
+    ngx_http_handler_pt handler)
+{
+    ngx_uint_t                  i;
+    ngx_http_analytics_pair_t  *pair;
+
+    if (alcf->handler == NULL) {
+        alcf->handler = handler;
+        return NGX_OK;
+    }
+
+    for (i = 0;
+         i < sizeof(ngx_http_analytics_pairs) / sizeof(*pair) && !alcf->other;
+         i++)
+    {
+        pair = &ngx_http_analytics_pairs[i];
+
+        if ((alcf->handler == pair->shows && handler == pair->other)
+            || (alcf->handler == pair->other && handler == pair->shows))
+        {
+            alcf->handler = pair->shows;
+            alcf->other = pair->other;
+
+            return NGX_OK;
+        }
+    }
+
+    return NGX_DECLINED;
 }
 
 

@@ -11,7 +11,6 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_http_analytics_query.h"
-#include "ngx_analytics_periods.h"
 
 
 static ngx_int_t ngx_http_analytics_counts_next(
@@ -97,7 +96,7 @@ ngx_http_analytics_counts_handler(ngx_http_request_t *r)
 
     query.limit = UINT64_MAX;
 
-    rc = ngx_http_analytics_question(r, &query, 0, &s);
+    rc = ngx_http_analytics_question(r, &query, NGX_HTTP_ANALYTICS_RANGED, &s);
     if (s == NULL) {
         return rc;
     }
@@ -107,15 +106,10 @@ ngx_http_analytics_counts_handler(ngx_http_request_t *r)
     s->next = ngx_http_analytics_counts_next;
     s->finish = ngx_http_analytics_counts_finish;
 
-    read = ngx_pcalloc(s->pool, sizeof(ngx_analytics_periods_read_t));
-
-    if (read) {
-        read->dir = s->conf_find.dir;
-        read->path = s->conf_find.path;
-        read->from = query.filter.from;
-        read->to = query.filter.to;
-        read->user = query.filter.user;
-        read->key = s->conf->zone->log.control->key;
+    read = ngx_http_analytics_counts_of(s);
+    if (read == NULL) {
+        ngx_destroy_pool(s->pool);
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
     s->source = read;
@@ -124,21 +118,33 @@ ngx_http_analytics_counts_handler(ngx_http_request_t *r)
 }
 
 
+ngx_analytics_periods_read_t *
+ngx_http_analytics_counts_of(ngx_http_analytics_stream_t *s)
+{
+    ngx_analytics_periods_read_t  *read;
+
+    read = ngx_pcalloc(s->pool, sizeof(ngx_analytics_periods_read_t));
+    if (read == NULL) {
+        return NULL;
+    }
+
+    read->dir = s->conf_find.dir;
+    read->path = s->conf_find.path;
+    read->from = s->query.filter.from;
+    read->to = s->query.filter.to;
+    read->user = s->query.filter.user;
+    read->key = s->conf_find.key;
+
+    return read;
+}
+
+
 static ngx_int_t
 ngx_http_analytics_counts_next(ngx_http_analytics_stream_t *s)
 {
-    uint64_t                       count;
-    ngx_int_t                      rc;
-    ngx_str_t                      user;
-    ngx_analytics_period_t         period;
     ngx_analytics_periods_read_t  *read;
 
     read = s->source;
-
-    if (read == NULL) {
-        s->w.failed = 1;
-        return NGX_ERROR;
-    }
 
     if (!s->begun) {
         s->close = ngx_http_analytics_counts_end;
@@ -147,6 +153,19 @@ ngx_http_analytics_counts_next(ngx_http_analytics_stream_t *s)
             return NGX_ERROR;
         }
     }
+
+    return ngx_http_analytics_counts_read(s, read, &s->rows);
+}
+
+
+ngx_int_t
+ngx_http_analytics_counts_read(ngx_http_analytics_stream_t *s,
+    ngx_analytics_periods_read_t *read, uint64_t *n)
+{
+    uint64_t                count;
+    ngx_int_t               rc;
+    ngx_str_t               user;
+    ngx_analytics_period_t  period;
 
     for ( ;; ) {
 
@@ -160,8 +179,11 @@ ngx_http_analytics_counts_next(ngx_http_analytics_stream_t *s)
             return rc;
         }
 
+        if ((*n)++) {
+            ngx_analytics_write_literal(&s->w, ",");
+        }
+
         ngx_http_analytics_counts_write(s, &period, &user, count);
-        s->rows++;
 
         if (ngx_http_analytics_stream_full(s)) {
             return NGX_AGAIN;
@@ -191,10 +213,6 @@ ngx_http_analytics_counts_write(ngx_http_analytics_stream_t *s,
     ngx_analytics_writer_t  *w;
 
     w = &s->w;
-
-    if (s->rows) {
-        ngx_analytics_write_literal(w, ",");
-    }
 
     ngx_analytics_write_literal(w, "{\"user_id\":");
     ngx_analytics_user_write(w, &s->conf->events->format, user);

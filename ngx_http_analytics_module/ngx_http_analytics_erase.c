@@ -45,7 +45,7 @@ ngx_int_t
 ngx_http_analytics_erase_handler(ngx_http_request_t *r)
 {
     ngx_int_t                       rc;
-    ngx_str_t                       user;
+    ngx_str_t                       user, suffix;
     ngx_http_analytics_zone_t      *zone;
     ngx_http_analytics_loc_conf_t  *alcf;
 
@@ -62,7 +62,9 @@ ngx_http_analytics_erase_handler(ngx_http_request_t *r)
     alcf = ngx_http_get_module_loc_conf(r, ngx_http_analytics_module);
     zone = alcf->zone;
 
-    rc = ngx_http_analytics_uri_name(r, &user);
+    ngx_str_null(&suffix);
+
+    rc = ngx_http_analytics_uri_name(r, &suffix, &user);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

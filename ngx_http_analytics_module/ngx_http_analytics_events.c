@@ -36,7 +36,6 @@ ngx_int_t
 ngx_http_analytics_events_handler(ngx_http_request_t *r)
 {
     ngx_int_t                       rc;
-    ngx_uint_t                      collects;
     ngx_http_analytics_query_t      query;
     ngx_http_analytics_stream_t    *s;
     ngx_http_analytics_loc_conf_t  *alcf;
@@ -45,14 +44,12 @@ ngx_http_analytics_events_handler(ngx_http_request_t *r)
 
     /* the location may collect, too */
 
-    collects = (alcf->format != NULL);
-
-    if (collects && r->method == NGX_HTTP_POST) {
-        return ngx_http_analytics_collect_handler(r);
+    if (alcf->other && r->method == NGX_HTTP_POST) {
+        return alcf->other(r);
     }
 
-    rc = ngx_http_analytics_methods(r, collects ? NGX_HTTP_GET|NGX_HTTP_POST
-                                                : NGX_HTTP_GET);
+    rc = ngx_http_analytics_methods(r, alcf->other ? NGX_HTTP_GET|NGX_HTTP_POST
+                                                   : NGX_HTTP_GET);
     if (rc != NGX_DECLINED) {
         return rc;
     }
@@ -62,8 +59,9 @@ ngx_http_analytics_events_handler(ngx_http_request_t *r)
     query.limit = alcf->limit;
     query.filter.received = alcf->received;
 
-    rc = ngx_http_analytics_question(r, &query, NGX_HTTP_ANALYTICS_PAGED
-                                                |NGX_HTTP_ANALYTICS_TYPED, &s);
+    rc = ngx_http_analytics_question(r, &query, NGX_HTTP_ANALYTICS_RANGED
+                                                |NGX_HTTP_ANALYTICS_TYPED
+                                                |NGX_HTTP_ANALYTICS_PAGED, &s);
     if (s == NULL) {
         return rc;
     }

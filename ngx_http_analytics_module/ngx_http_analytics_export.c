@@ -87,8 +87,10 @@ ngx_http_analytics_export_handler(ngx_http_request_t *r)
     query.limit = UINT64_MAX;
     query.output = NGX_HTTP_ANALYTICS_NDJSON;
 
-    rc = ngx_http_analytics_question(r, &query, NGX_HTTP_ANALYTICS_FORMAT
-                                                |NGX_HTTP_ANALYTICS_TYPED, &s);
+    rc = ngx_http_analytics_question(r, &query, NGX_HTTP_ANALYTICS_RANGED
+                                                |NGX_HTTP_ANALYTICS_TYPED
+                                                |NGX_HTTP_ANALYTICS_FORMAT,
+                                     &s);
     if (s == NULL) {
         return rc;
     }

@@ -94,6 +94,13 @@ static ngx_command_t  ngx_http_analytics_commands[] = {
       0,
       NULL },
 
+    { ngx_string("analytics_person"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE2,
+      ngx_http_analytics_person,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
     { ngx_string("analytics_erase"),
       NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
       ngx_http_analytics_erase,
@@ -175,6 +182,7 @@ ngx_http_analytics_create_loc_conf(ngx_conf_t *cf)
      * set by ngx_pcalloc():
      *
      *     conf->handler = NULL;
+     *     conf->other = NULL;
      *     conf->zone = NULL;
      *     conf->format = NULL;
      *     conf->stats = 0;

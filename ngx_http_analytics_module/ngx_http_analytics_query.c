@@ -26,7 +26,7 @@ typedef struct {
 
 typedef struct {
     ngx_str_t     name;
-    ngx_uint_t    allowed;                   /* 0: always */
+    ngx_uint_t    allowed;
     const char   *detail;
     ngx_int_t   (*read)(ngx_http_analytics_reading_t *reading,
                         ngx_str_t *value);
@@ -55,7 +55,7 @@ static ngx_int_t ngx_http_analytics_read_format(
 
 static ngx_http_analytics_parameter_t  ngx_http_analytics_parameters[] = {
 
-    { ngx_string("user_id"), 0,
+    { ngx_string("user_id"), NGX_HTTP_ANALYTICS_RANGED,
       "must be a user, of 1 to 255 bytes of UTF-8, and an integer where the "
       "format says so",
       ngx_http_analytics_read_user },
@@ -64,11 +64,11 @@ static ngx_http_analytics_parameter_t  ngx_http_analytics_parameters[] = {
       "must be a type, of 1 to 255 bytes of UTF-8",
       ngx_http_analytics_read_type },
 
-    { ngx_string("from"), 0,
+    { ngx_string("from"), NGX_HTTP_ANALYTICS_RANGED,
       "must be a time like 2025-10-04T09:30:00Z, not behind \"to\"",
       ngx_http_analytics_read_from },
 
-    { ngx_string("to"), 0,
+    { ngx_string("to"), NGX_HTTP_ANALYTICS_RANGED,
       "must be a time like 2025-10-04T09:30:00Z, not before \"from\"",
       ngx_http_analytics_read_to },
 

@@ -14,6 +14,7 @@
 
 #include "ngx_http_analytics.h"
 #include "ngx_analytics_find.h"
+#include "ngx_analytics_periods.h"
 
 
 #define NGX_HTTP_ANALYTICS_LIMIT_MAX   1000
@@ -31,10 +32,11 @@ typedef enum {
 } ngx_http_analytics_output_e;
 
 
-/* which parameters a request may have beside user_id, from and to */
-#define NGX_HTTP_ANALYTICS_PAGED   0x0001     /* skip, limit and after */
-#define NGX_HTTP_ANALYTICS_FORMAT  0x0002
-#define NGX_HTTP_ANALYTICS_TYPED   0x0004     /* event_type and order */
+/* which parameters a request may have */
+#define NGX_HTTP_ANALYTICS_RANGED  0x0001     /* user_id, from and to */
+#define NGX_HTTP_ANALYTICS_TYPED   0x0002     /* event_type and order */
+#define NGX_HTTP_ANALYTICS_PAGED   0x0004     /* skip, limit and after */
+#define NGX_HTTP_ANALYTICS_FORMAT  0x0008
 
 
 typedef struct {
@@ -84,7 +86,8 @@ struct ngx_http_analytics_stream_s {
      * On a thread.  start() may be NULL and writes what comes before the
      * first row, event() writes one, finish() what comes behind the last.
      * next() writes rows until the chunk is full (NGX_AGAIN) or there are no
-     * more (NGX_DONE); by default, events that are found, by event().
+     * more (NGX_DONE); by default, events that are found, by event().  In the
+     * first chunk it may say that there is nothing (NGX_DECLINED): 404.
      * close() may be NULL, and is called once.
      */
     ngx_int_t                   (*next)(ngx_http_analytics_stream_t *s);
@@ -133,6 +136,9 @@ struct ngx_http_analytics_stream_s {
 ngx_http_analytics_stream_t *ngx_http_analytics_stream_create(
     ngx_http_request_t *r);
 
+/* The next() by default. */
+ngx_int_t ngx_http_analytics_stream_found(ngx_http_analytics_stream_t *s);
+
 /* Begins.  Returns what a content handler returns. */
 ngx_int_t ngx_http_analytics_stream(ngx_http_analytics_stream_t *s);
 
@@ -157,9 +163,21 @@ ngx_int_t ngx_http_analytics_question(ngx_http_request_t *r,
 void ngx_http_analytics_row_event(ngx_analytics_row_t *row,
     ngx_analytics_event_t *event);
 
+/*
+ * What is asked for of the periods, in the stream's pool; the stream's
+ * question is known.  Returns NULL if there is no memory.
+ */
+ngx_analytics_periods_read_t *ngx_http_analytics_counts_of(
+    ngx_http_analytics_stream_t *s);
+
+/* Of a next(): writes counts of an open one, and adds to n how many. */
+ngx_int_t ngx_http_analytics_counts_read(ngx_http_analytics_stream_t *s,
+    ngx_analytics_periods_read_t *read, uint64_t *n);
+
 ngx_int_t ngx_http_analytics_events_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_analytics_export_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_analytics_counts_handler(ngx_http_request_t *r);
+ngx_int_t ngx_http_analytics_person_handler(ngx_http_request_t *r);
 
 
 #endif /* _NGX_HTTP_ANALYTICS_QUERY_H_INCLUDED_ */

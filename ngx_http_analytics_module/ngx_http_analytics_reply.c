@@ -99,6 +99,7 @@ ngx_http_analytics_allow(ngx_http_request_t *r, ngx_uint_t mask)
     static ngx_str_t  post = ngx_string("POST, OPTIONS");
     static ngx_str_t  delete = ngx_string("DELETE, OPTIONS");
     static ngx_str_t  both = ngx_string("GET, HEAD, POST, OPTIONS");
+    static ngx_str_t  person = ngx_string("GET, HEAD, DELETE, OPTIONS");
 
     switch (mask) {
 
@@ -112,6 +113,10 @@ ngx_http_analytics_allow(ngx_http_request_t *r, ngx_uint_t mask)
 
     case NGX_HTTP_DELETE:
         allow = &delete;
+        break;
+
+    case NGX_HTTP_GET|NGX_HTTP_DELETE:
+        allow = &person;
         break;
 
     default: /* NGX_HTTP_GET|NGX_HTTP_POST */

@@ -211,15 +211,14 @@ static ngx_int_t
 ngx_http_analytics_stats_user(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone)
 {
-    ngx_int_t                    rc;
-    ngx_str_t                    name;
-    ngx_uint_t                   n, exact;
-    ngx_analytics_count_t       *types;
-    ngx_analytics_totals_t       t;
-    ngx_analytics_writer_t       w;
-    ngx_analytics_user_info_t    info;
+    ngx_int_t                  rc;
+    ngx_str_t                  name, suffix;
+    ngx_analytics_writer_t     w;
+    ngx_http_analytics_user_t  user;
 
-    rc = ngx_http_analytics_uri_name(r, &name);
+    ngx_str_null(&suffix);
+
+    rc = ngx_http_analytics_uri_name(r, &suffix, &name);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -231,58 +230,89 @@ ngx_http_analytics_stats_user(ngx_http_request_t *r,
                                           NULL);
     }
 
-    n = zone->types + 1;
-
-    types = ngx_palloc(r->pool, n * sizeof(ngx_analytics_count_t));
-    if (types == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (ngx_http_analytics_lock(zone) != NGX_OK) {
+    if (ngx_http_analytics_copy_user(r, zone, &name, &user) != NGX_OK) {
         return ngx_http_analytics_damaged(r, zone);
     }
 
-    rc = ngx_analytics_zone_user(zone->sh, &name, &info, types, n);
-    ngx_analytics_zone_totals(zone->sh, &t);
-
-    ngx_http_analytics_unlock(zone);
-
-    exact = (rc == NGX_OK) ? info.exact : t.users_exact;
-
-    if ((!exact || !t.types_exact)
-        && ngx_http_analytics_inexact(r, exact
-                       ? NGX_HTTP_ANALYTICS_OTHER
-                       : "the user may have been forgotten before")
-           != NGX_OK)
+    if (user.inexact
+        && ngx_http_analytics_inexact(r, user.inexact) != NGX_OK)
     {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (rc != NGX_OK) {
+    if (!user.known) {
         return ngx_http_analytics_problem(r, NGX_HTTP_NOT_FOUND,
                                           "no events of this user", NULL,
                                           NULL);
     }
 
-    ngx_qsort(types, info.ntypes, sizeof(ngx_analytics_count_t),
-              ngx_analytics_count_cmp);
-
     ngx_analytics_writer_init(&w, ngx_http_analytics_palloc, r->pool,
-                              256 + 64 * (info.ntypes + 1));
+                              256 + 64 * (user.info.ntypes + 1));
 
     ngx_analytics_write_literal(&w, "{\"user_id\":");
     ngx_analytics_write_string(&w, &name);
-    ngx_analytics_write_literal(&w, ",\"total_events\":");
-    ngx_analytics_write_uint(&w, info.count);
-    ngx_analytics_write_literal(&w, ",\"events_by_type\":");
-    ngx_http_analytics_write_counts(&w, "event_type", types, info.ntypes);
-    ngx_analytics_write_literal(&w, ",\"first_event_at\":");
-    ngx_analytics_write_time(&w, info.first);
-    ngx_analytics_write_literal(&w, ",\"last_event_at\":");
-    ngx_analytics_write_time(&w, info.last);
+    ngx_analytics_write_literal(&w, ",");
+    ngx_http_analytics_write_user(&w, &user);
     ngx_analytics_write_literal(&w, "}");
 
     return ngx_http_analytics_send_writer(r, &w);
+}
+
+
+ngx_int_t
+ngx_http_analytics_copy_user(ngx_http_request_t *r,
+    ngx_http_analytics_zone_t *zone, ngx_str_t *name,
+    ngx_http_analytics_user_t *user)
+{
+    ngx_uint_t              n, exact;
+    ngx_analytics_totals_t  t;
+
+    n = zone->types + 1;
+
+    user->types = ngx_palloc(r->pool, n * sizeof(ngx_analytics_count_t));
+    if (user->types == NULL) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_http_analytics_lock(zone) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    user->known = (ngx_analytics_zone_user(zone->sh, name, &user->info,
+                                           user->types, n)
+                   == NGX_OK);
+
+    ngx_analytics_zone_totals(zone->sh, &t);
+
+    ngx_http_analytics_unlock(zone);
+
+    exact = user->known ? user->info.exact : t.users_exact;
+
+    user->inexact = !exact ? "the user may have been forgotten before"
+                    : !t.types_exact ? NGX_HTTP_ANALYTICS_OTHER : NULL;
+
+    if (user->known) {
+        ngx_qsort(user->types, user->info.ntypes,
+                  sizeof(ngx_analytics_count_t), ngx_analytics_count_cmp);
+    }
+
+    return NGX_OK;
+}
+
+
+void
+ngx_http_analytics_write_user(ngx_analytics_writer_t *w,
+    ngx_http_analytics_user_t *user)
+{
+    ngx_analytics_write_literal(w, "\"total_events\":");
+    ngx_analytics_write_uint(w, user->info.count);
+    ngx_analytics_write_literal(w, ",\"events_by_type\":");
+    ngx_http_analytics_write_counts(w, "event_type", user->types,
+                                    user->info.ntypes);
+    ngx_analytics_write_literal(w, ",\"first_event_at\":");
+    ngx_analytics_write_time(w, user->info.first);
+    ngx_analytics_write_literal(w, ",\"last_event_at\":");
+    ngx_analytics_write_time(w, user->info.last);
 }
 
 

@@ -27,8 +27,6 @@ static void ngx_http_analytics_stream_start(ngx_http_analytics_stream_t *s);
 static void ngx_http_analytics_stream_run(void *data, ngx_log_t *log);
 static ngx_int_t ngx_http_analytics_stream_fill(
     ngx_http_analytics_stream_t *s);
-static ngx_int_t ngx_http_analytics_stream_found(
-    ngx_http_analytics_stream_t *s);
 static ngx_int_t ngx_http_analytics_stream_open(
     ngx_http_analytics_stream_t *s);
 static ngx_int_t ngx_http_analytics_stream_rows(
@@ -296,8 +294,8 @@ ngx_http_analytics_stream_run(void *data, ngx_log_t *log)
 
 
 /*
- * NGX_AGAIN: there is more; NGX_DONE: that was all; NGX_ABORT: the client has
- * left; NGX_ERROR.
+ * NGX_AGAIN: there is more; NGX_DONE: that was all; NGX_DECLINED: there is
+ * nothing; NGX_ABORT: the client has left; NGX_ERROR.
  */
 
 static ngx_int_t
@@ -325,7 +323,7 @@ ngx_http_analytics_stream_fill(ngx_http_analytics_stream_t *s)
 }
 
 
-static ngx_int_t
+ngx_int_t
 ngx_http_analytics_stream_found(ngx_http_analytics_stream_t *s)
 {
     ngx_int_t  rc;
@@ -719,6 +717,12 @@ ngx_http_analytics_stream_failed(ngx_http_analytics_stream_t *s)
 
     if (s->rc == NGX_ABORT) {
         return NGX_HTTP_CLIENT_CLOSED_REQUEST;
+    }
+
+    if (s->rc == NGX_DECLINED) {
+        return ngx_http_analytics_problem(r, NGX_HTTP_NOT_FOUND,
+                                          "nothing is known of this user",
+                                          NULL, NULL);
     }
 
     if (s->w.failed) {
