@@ -213,6 +213,21 @@ subtest 'every route answers as described' => sub {
 };
 
 
+subtest 'what removes answers as described' => sub {
+    operations(sub {
+        my ($path, $method, $operation) = @_;
+
+        return if $method ne 'DELETE';
+
+        my $url    = filled($path, $operation) . '%20to%20go';
+        my $answer = $nginx->request($method, $url);
+
+        like $answer->{status}, qr/^2/, "$method $url";
+        described($answer, $operation, "$method $url");
+    });
+};
+
+
 subtest 'parameters have the bounds that they are said to have' => sub {
     operations(sub {
         my ($path, $method, $operation) = @_;
