@@ -257,7 +257,9 @@ subtest 'too many minutes' => sub {
     my $sum = 0;
     $sum += $_->{count} for @{ $answer->json };
 
-    $sum == $n ? exact($answer, 'the last days')
+    # what is not told must be said; that something may be missing, can be
+
+    $sum == $n ? pass('the last days are told')
         : inexact($answer, "the last days, of which $sum are told");
 
     $nginx->stop;
