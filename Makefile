@@ -161,7 +161,7 @@ TESTS = $(patsubst t/unit/%.c,$(UNIT)/%,$(wildcard t/unit/*.c))
 INCLUDES = -I $(NGINX_SRC)/src/core -I $(NGINX_SRC)/src/event \
 	-I $(NGINX_SRC)/src/event/modules -I $(NGINX_SRC)/src/os/unix \
 	-I $(BUILD)/gcc -I $(TOP)/$(SRC) -I $(TOP)/t/unit
-LIBS = -lcjson -lsqlite3 -lm
+LIBS = -lcjson -lsqlite3 -lcrypto -lm
 WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter
 
 # sanitized, with fault points; and the scanner's portable path, which SSE2

@@ -21,7 +21,6 @@
 
 static ngx_int_t ngx_analytics_erasing_parse(char *text, size_t len,
     ngx_analytics_erasing_t *erasing);
-static ngx_int_t ngx_analytics_erasing_save(int dir, char *text, size_t len);
 
 
 ngx_analytics_erasure_t *
@@ -149,8 +148,9 @@ ngx_analytics_erasing_write(int dir, const char *path,
     ngx_uint_t  i;
 
     if (erasing->n == 0) {
-        rc = (unlinkat(dir, NGX_ANALYTICS_ERASING_NAME, 0) == -1
-              && errno != ENOENT) ? NGX_ERROR : NGX_OK;
+        rc = ((unlinkat(dir, NGX_ANALYTICS_ERASING_NAME, 0) == -1
+               && errno != ENOENT)
+              || fsync(dir) == -1) ? NGX_ERROR : NGX_OK;
 
     } else {
         for (i = 0; i < erasing->n; i++) {
@@ -160,49 +160,19 @@ ngx_analytics_erasing_write(int dir, const char *path,
                      (unsigned long long) erasing->users[i].seq);
         }
 
-        rc = ngx_analytics_erasing_save(dir, text,
+        rc = ngx_analytics_log_replace(dir, NGX_ANALYTICS_ERASING_NAME,
+                                     NGX_ANALYTICS_ERASING_TEMP,
+                                     (u_char *) text,
                                      erasing->n * NGX_ANALYTICS_ERASING_LINE);
     }
 
     ngx_analytics_fault_point();
 
-    if (rc != NGX_OK || fsync(dir) == -1) {
+    if (rc != NGX_OK) {
         ngx_analytics_failed(fail, "writing", path,
                              NGX_ANALYTICS_ERASING_NAME);
         return NGX_ERROR;
     }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_analytics_erasing_save(int dir, char *text, size_t len)
-{
-    int        fd;
-    ngx_err_t  err;
-
-    fd = openat(dir, NGX_ANALYTICS_ERASING_TEMP,
-                O_WRONLY|O_CREAT|O_TRUNC|O_CLOEXEC, 0600);
-
-    if (fd == -1) {
-        return NGX_ERROR;
-    }
-
-    if (ngx_analytics_log_pwrite(fd, (u_char *) text, len, 0) != NGX_OK
-        || fdatasync(fd) == -1
-        || renameat(dir, NGX_ANALYTICS_ERASING_TEMP, dir,
-                    NGX_ANALYTICS_ERASING_NAME) == -1)
-    {
-        err = errno;
-        (void) close(fd);
-        (void) unlinkat(dir, NGX_ANALYTICS_ERASING_TEMP, 0);
-        errno = err;
-
-        return NGX_ERROR;
-    }
-
-    (void) close(fd);
 
     return NGX_OK;
 }

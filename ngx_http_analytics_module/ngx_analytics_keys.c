@@ -8,6 +8,7 @@
 #include <ngx_core.h>
 #include "ngx_analytics_hash.h"
 #include "ngx_analytics_keys.h"
+#include "ngx_analytics_pseudonym.h"
 
 
 static uint64_t ngx_analytics_keys_words(ngx_analytics_zone_t *z,
@@ -58,16 +59,20 @@ ngx_analytics_key_hash(ngx_analytics_zone_t *z, ngx_analytics_key_e kind,
 
 /*
  * Of fixed length, so that no part can pass for another one's bytes.  An
- * event without a time of its own has the same one each time it is sent.
+ * event without a time of its own has the same one each time it is sent; a
+ * pseudonym may be another one by then.
  */
 uint64_t
 ngx_analytics_event_digest(ngx_analytics_zone_t *z,
     ngx_analytics_event_t *event)
 {
-    uint64_t  words[7];
+    uint64_t    words[7];
+    ngx_uint_t  named;
 
-    words[0] = event->user_hash;
-    words[1] = event->user.len;
+    named = !ngx_analytics_pseudonym_is(&event->user);
+
+    words[0] = named ? event->user_hash : 0;
+    words[1] = named ? event->user.len : 0;
     words[2] = event->type_hash;
     words[3] = event->type.len;
     words[4] = (uint64_t) event->time;

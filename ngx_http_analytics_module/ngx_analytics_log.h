@@ -324,6 +324,13 @@ int ngx_analytics_log_open(ngx_analytics_log_t *log, const char *name,
 ngx_int_t ngx_analytics_log_pwrite(int fd, u_char *p, size_t len,
     off_t offset);
 
+/*
+ * Writes a small file beside, under the name temp, syncs it and puts it in
+ * the place of the one of that name.  NGX_OK or NGX_ERROR and errno.
+ */
+ngx_int_t ngx_analytics_log_replace(int dir, const char *name,
+    const char *temp, u_char *p, size_t len);
+
 /* Writes a segment's header.  NGX_OK or NGX_ERROR and errno. */
 ngx_int_t ngx_analytics_log_write_header(int fd,
     ngx_analytics_segment_t *segment);

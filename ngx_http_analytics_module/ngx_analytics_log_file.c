@@ -77,6 +77,38 @@ ngx_analytics_log_pwrite(int fd, u_char *p, size_t len, off_t offset)
 }
 
 
+ngx_int_t
+ngx_analytics_log_replace(int dir, const char *name, const char *temp,
+    u_char *p, size_t len)
+{
+    int        fd;
+    ngx_err_t  err;
+
+    fd = openat(dir, temp, O_WRONLY|O_CREAT|O_TRUNC|O_CLOEXEC, 0600);
+
+    if (fd == -1) {
+        return NGX_ERROR;
+    }
+
+    if (ngx_analytics_log_pwrite(fd, p, len, 0) != NGX_OK
+        || fdatasync(fd) == -1
+        || renameat(dir, temp, dir, name) == -1
+        || fsync(dir) == -1)
+    {
+        err = errno;
+        (void) close(fd);
+        (void) unlinkat(dir, temp, 0);
+        errno = err;
+
+        return NGX_ERROR;
+    }
+
+    (void) close(fd);
+
+    return NGX_OK;
+}
+
+
 /* Whether a file has the header of a segment. */
 static ngx_int_t
 ngx_analytics_log_header(int fd, ngx_analytics_segment_t *segment)

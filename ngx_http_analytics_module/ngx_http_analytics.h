@@ -25,6 +25,7 @@
 #include "ngx_analytics_decode.h"
 #include "ngx_analytics_keys.h"
 #include "ngx_analytics_log.h"
+#include "ngx_analytics_pseudonym.h"
 #include "ngx_analytics_replay.h"
 #include "ngx_analytics_zone.h"
 
@@ -124,6 +125,9 @@ struct ngx_http_analytics_zone_s {
     uint64_t                  keep_size;      /* bytes, 0: any */
     int64_t                   period;         /* microseconds, 0: none */
 
+    ngx_analytics_pseudonyms_t  pseudonyms;   /* see pseudonyms_mutex; */
+                                              /* every: fixed, OFF if none */
+
     u_char                   *file;           /* where it was named first */
     ngx_uint_t                line;
 
@@ -158,6 +162,9 @@ struct ngx_http_analytics_zone_s {
     ngx_msec_t                stored;         /* when it was looked at last */
     int64_t                   period_next;    /* when one is over */
     ngx_http_analytics_job_t  erasing;
+    ngx_http_analytics_job_t  pseudonyms_job;
+    ngx_analytics_pseudonyms_t  loaded;       /* by it, or by attaching */
+    ngx_thread_mutex_t        pseudonyms_mutex;
 
     ngx_uint_t                seen;           /* rebuilds, by who is asked */
     ngx_uint_t                hurry;          /* of a checkpoint */
@@ -281,6 +288,7 @@ struct ngx_http_analytics_post_s {
     unsigned                        threaded:1;
     unsigned                        huge:1;       /* takes long, even there */
     unsigned                        keyed:1;      /* some key is in it */
+    unsigned                        hidden:1;     /* its users are */
 };
 
 
@@ -723,6 +731,38 @@ ngx_int_t ngx_http_analytics_erasing_add(ngx_http_analytics_zone_t *zone,
 
 /* A job: changes the files. */
 void ngx_http_analytics_erasing_run(ngx_http_analytics_zone_t *zone);
+
+
+/*
+ * Users under pseudonyms: ngx_http_analytics_pseudonyms.c.  Without "pseudonyms"
+ * these do nothing, and return NGX_OK.
+ */
+
+ngx_int_t ngx_http_analytics_pseudonyms_init(ngx_http_analytics_zone_t *zone);
+
+/* Reads, makes, or renews the key's file; blocks.  NGX_ERROR and *fail. */
+ngx_int_t ngx_http_analytics_pseudonyms_load(ngx_http_analytics_zone_t *zone,
+    ngx_analytics_fail_t *fail);
+
+/* From here on that key is used. */
+void ngx_http_analytics_pseudonyms_loaded(ngx_http_analytics_zone_t *zone);
+
+/* From time to time, in the event loop: has the file forget what is over. */
+void ngx_http_analytics_pseudonyms_tick(ngx_http_analytics_zone_t *zone);
+
+/*
+ * Puts pseudonyms in the place of the users of all events of n posts, once;
+ * also on a thread.  NGX_OK, or NGX_ERROR if there is no memory.
+ */
+ngx_int_t ngx_http_analytics_pseudonyms_hide(ngx_http_analytics_zone_t *zone,
+    ngx_http_analytics_post_t **posts, ngx_uint_t n);
+
+/*
+ * What a user who is asked for is stored as now, from the pool; what looks like
+ * a pseudonym is one.  NGX_OK, or NGX_ERROR if there is no memory.
+ */
+ngx_int_t ngx_http_analytics_pseudonym(ngx_http_analytics_zone_t *zone,
+    ngx_pool_t *pool, ngx_str_t *user);
 
 
 /* before a zone is asked: ngx_http_analytics_fresh.c */

@@ -1,7 +1,8 @@
 
 /*
- * The lines "sync", "segment", "checkpoint", "store" and "counts" of
- * "analytics_zone"; for "path" see ngx_http_analytics_conf_path.c.
+ * The lines "sync", "segment", "checkpoint", "store", "counts" and
+ * "pseudonyms" of "analytics_zone"; for "path" see
+ * ngx_http_analytics_conf_path.c.
  *
  * Copyright (C) The nginx analytics authors
  */
@@ -38,6 +39,8 @@ static char *ngx_http_analytics_zone_store(ngx_conf_t *cf,
     ngx_http_analytics_zone_t *zone);
 static char *ngx_http_analytics_zone_counts(ngx_conf_t *cf,
     ngx_http_analytics_zone_t *zone);
+static char *ngx_http_analytics_zone_pseudonyms(ngx_conf_t *cf,
+    ngx_http_analytics_zone_t *zone);
 static char *ngx_http_analytics_zone_checkpoint_time(ngx_conf_t *cf,
     ngx_http_analytics_zone_t *zone, ngx_str_t *value);
 static char *ngx_http_analytics_zone_checkpoint_size(ngx_conf_t *cf,
@@ -58,7 +61,17 @@ static ngx_http_analytics_zone_line_t  ngx_http_analytics_zone_lines[] = {
     { "checkpoint", 3, ngx_http_analytics_zone_checkpoint },
     { "store", 2, ngx_http_analytics_zone_store },
     { "counts", 2, ngx_http_analytics_zone_counts },
+    { "pseudonyms", 2, ngx_http_analytics_zone_pseudonyms },
     { NULL, 0, NULL }
+};
+
+
+static ngx_conf_enum_t  ngx_http_analytics_pseudonyms[] = {
+    { ngx_string("never"), NGX_ANALYTICS_PSEUDONYMS_NEVER },
+    { ngx_string("day"), NGX_ANALYTICS_PSEUDONYMS_DAY },
+    { ngx_string("week"), NGX_ANALYTICS_PSEUDONYMS_WEEK },
+    { ngx_string("month"), NGX_ANALYTICS_PSEUDONYMS_MONTH },
+    { ngx_null_string, 0 }
 };
 
 
@@ -130,6 +143,9 @@ ngx_http_analytics_zone_log_init(ngx_conf_t *cf,
 
         } else if (zone->period) {
             name = "counts";
+
+        } else if (zone->pseudonyms.every) {
+            name = "pseudonyms";
 
         } else {
             name = NULL;
@@ -384,4 +400,34 @@ ngx_http_analytics_zone_counts(ngx_conf_t *cf,
     zone->period = (int64_t) sec * NGX_ANALYTICS_SECOND;
 
     return NGX_CONF_OK;
+}
+
+
+/* pseudonyms never | day | week | month; */
+
+static char *
+ngx_http_analytics_zone_pseudonyms(ngx_conf_t *cf,
+    ngx_http_analytics_zone_t *zone)
+{
+    ngx_str_t        *value;
+    ngx_conf_enum_t  *e;
+
+    value = cf->args->elts;
+
+    if (zone->pseudonyms.every) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"pseudonyms\" is duplicate");
+        return NGX_CONF_ERROR;
+    }
+
+    for (e = ngx_http_analytics_pseudonyms; e->name.len; e++) {
+
+        if (ngx_strcmp(e->name.data, value[1].data) == 0) {
+            zone->pseudonyms.every = e->value;
+            return NGX_CONF_OK;
+        }
+    }
+
+    return ngx_http_analytics_invalid(cf, "value of \"pseudonyms\"",
+                                      &value[1]);
 }

@@ -81,6 +81,10 @@ ngx_http_analytics_erase_handler(ngx_http_request_t *r)
         return rc;
     }
 
+    if (ngx_http_analytics_pseudonym(zone, r->pool, &user) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     return zone->path ? ngx_http_analytics_erase_start(r, zone, &user)
                       : ngx_http_analytics_erase_memory(r, zone, &user);
 }

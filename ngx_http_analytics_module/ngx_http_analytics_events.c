@@ -121,6 +121,12 @@ ngx_http_analytics_question(ngx_http_request_t *r,
         return rc;
     }
 
+    if (ngx_http_analytics_pseudonym(zone, r->pool, &query->filter.user)
+        != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     *stream = ngx_http_analytics_stream_create(r);
     if (*stream == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;

@@ -225,6 +225,12 @@ ngx_http_analytics_ingest_group(ngx_http_analytics_zone_t *zone,
         return ngx_http_analytics_refuse(zone, group->posts, group->n, NULL);
     }
 
+    if (ngx_http_analytics_pseudonyms_hide(zone, group->posts, group->n)
+        != NGX_OK)
+    {
+        return NGX_ERROR;
+    }
+
     if (group->len == 0 && !group->posts[0]->keyed
         && ngx_http_analytics_append_prepare(zone, group) != NGX_OK)
     {
@@ -309,6 +315,10 @@ ngx_http_analytics_ingest_now(ngx_http_analytics_post_t *post)
 
     if (!zone->attached) {
         return ngx_http_analytics_refuse(zone, &post, 1, NULL);
+    }
+
+    if (ngx_http_analytics_pseudonyms_hide(zone, &post, 1) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     return ngx_http_analytics_slice_all(zone, post);

@@ -84,7 +84,8 @@ ngx_http_analytics_log_init(ngx_http_analytics_zone_t *zone)
            != NGX_OK
         || ngx_http_analytics_job_init(zone, &zone->erasing,
                                        ngx_http_analytics_erasing_run, NULL)
-           != NGX_OK)
+           != NGX_OK
+        || ngx_http_analytics_pseudonyms_init(zone) != NGX_OK)
     {
         zone->failed = NGX_ENOMEM;
         return;
@@ -246,6 +247,8 @@ ngx_http_analytics_tick_ready(ngx_http_analytics_zone_t *zone)
         ngx_http_analytics_job_start(&zone->checkpoint);
     }
 
+    ngx_http_analytics_pseudonyms_tick(zone);
+
     if (!ngx_exiting && ngx_http_analytics_store_due(zone)) {
         zone->stored = ngx_current_msec;
         ngx_http_analytics_job_start(&zone->store_job);
@@ -265,6 +268,19 @@ ngx_http_analytics_attach_run(ngx_http_analytics_zone_t *zone)
 {
     zone->attach.rc = ngx_analytics_log_attach(&zone->log,
                                                &zone->attach.fail);
+
+    if (zone->attach.rc != NGX_OK
+        || ngx_http_analytics_pseudonyms_load(zone, &zone->attach.fail)
+           == NGX_OK)
+    {
+        return;
+    }
+
+    /* it is tried again from the beginning */
+
+    ngx_analytics_log_close(&zone->log);
+
+    zone->attach.rc = NGX_ERROR;
 }
 
 
@@ -302,6 +318,8 @@ ngx_http_analytics_attach_done(ngx_http_analytics_zone_t *zone)
                       &zone->name, &zone->path->name,
                       ngx_analytics_log_tail(log)->seq);
     }
+
+    ngx_http_analytics_pseudonyms_loaded(zone);
 
     zone->failed = 0;
     zone->attached = 1;

@@ -106,6 +106,11 @@ ngx_http_analytics_person_find(ngx_http_request_t *r, ngx_str_t *name)
 
     zone = s->conf->zone;
 
+    if (ngx_http_analytics_pseudonym(zone, r->pool, name) != NGX_OK) {
+        rc = NGX_HTTP_INTERNAL_SERVER_ERROR;
+        goto failed;
+    }
+
     s->query.filter.user = *name;
 
     /* until a file is dropped, what is too old for others is held, too */

@@ -281,7 +281,8 @@ ngx_http_analytics_read_user(ngx_http_analytics_reading_t *reading,
     ngx_str_t *value)
 {
     if (reading->format->integer
-        && !ngx_analytics_canonical_integer(value))
+        && !ngx_analytics_canonical_integer(value)
+        && !ngx_analytics_pseudonym_is(value))
     {
         return NGX_ERROR;
     }

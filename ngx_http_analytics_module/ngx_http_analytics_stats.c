@@ -230,6 +230,10 @@ ngx_http_analytics_stats_user(ngx_http_request_t *r,
                                           NULL);
     }
 
+    if (ngx_http_analytics_pseudonym(zone, r->pool, &name) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
     if (ngx_http_analytics_copy_user(r, zone, &name, &user) != NGX_OK) {
         return ngx_http_analytics_damaged(r, zone);
     }
