@@ -10,6 +10,7 @@
 #include "ngx_analytics_fields.h"
 #include "ngx_analytics_hash.h"
 #include "ngx_analytics_json.h"
+#include "ngx_analytics_truncate.h"
 #include "ngx_analytics_twins.h"
 
 
@@ -35,7 +36,8 @@ static ngx_int_t ngx_analytics_decode_rest(ngx_analytics_decode_t *d,
     ngx_analytics_json_t *json, ngx_str_t *properties);
 static void ngx_analytics_decode_missing(ngx_analytics_decode_t *d,
     ngx_uint_t seen);
-static void ngx_analytics_decode_key(ngx_str_t *key, u_char *buf);
+static ngx_int_t ngx_analytics_decode_truncate(ngx_analytics_decode_t *d,
+    ngx_analytics_event_t *event);
 static ngx_analytics_event_t *ngx_analytics_decode_push(
     ngx_analytics_decode_t *d);
 static ngx_analytics_event_t *ngx_analytics_decode_clear(
@@ -242,6 +244,10 @@ ngx_analytics_decode_event(ngx_analytics_decode_t *d,
         }
     }
 
+    if (ngx_analytics_decode_truncate(d, event) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     if (event->properties.len > NGX_ANALYTICS_PROPERTIES_MAX) {
         ngx_analytics_decode_error(d, &d->format->properties,
                                    "must have at most 1048576 bytes");
@@ -253,12 +259,34 @@ ngx_analytics_decode_event(ngx_analytics_decode_t *d,
 }
 
 
-/*
- * Resolves the escapes of a member's name into buf.  What is too long for
- * buf is too long for a name that is mapped, and becomes one that is not.
- */
+static ngx_int_t
+ngx_analytics_decode_truncate(ngx_analytics_decode_t *d,
+    ngx_analytics_event_t *event)
+{
+    u_char  *p, address[NGX_ANALYTICS_ADDRESS_LEN];
+    size_t   len;
 
-static void
+    len = d->format->truncate_user
+          ? ngx_analytics_truncate_address(address, &event->user) : 0;
+
+    if (len) {
+        p = d->alloc(d->ctx, len);
+        if (p == NULL) {
+            return NGX_ERROR;
+        }
+
+        ngx_memcpy(p, address, len);
+
+        event->user.data = p;
+        event->user.len = len;
+    }
+
+    return d->format->ntruncate
+           ? ngx_analytics_truncate(d, &event->properties) : NGX_OK;
+}
+
+
+void
 ngx_analytics_decode_key(ngx_str_t *key, u_char *buf)
 {
     if (key->len > NGX_ANALYTICS_ESCAPED_MAX) {

@@ -60,11 +60,15 @@ typedef struct {
     ngx_str_t       id;                /* empty: events have none */
     int64_t         unit;              /* of time, usec; 0: RFC 3339 */
 
+    ngx_str_t      *truncate;          /* members of properties: addresses */
+    ngx_uint_t      ntruncate;
+
     ngx_str_t       keys[5];           /* "name": in this order, for writing */
 
     unsigned        integer:1;         /* the user is an integer */
     unsigned        constant:1;        /* the type is a constant */
     unsigned        rest:1;            /* properties: what is not mapped */
+    unsigned        truncate_user:1;   /* if it is an address */
 } ngx_analytics_format_t;
 
 

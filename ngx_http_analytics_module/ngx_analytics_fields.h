@@ -24,6 +24,13 @@
 #define NGX_ANALYTICS_ESCAPED_MAX  (6 * NGX_ANALYTICS_NAME_MAX)
 
 
+/*
+ * Resolves the escapes of a member's name into buf, which has room for
+ * NGX_ANALYTICS_ESCAPED_MAX bytes.  What is too long for that is too long for
+ * a name that is mapped, and becomes one that is not.
+ */
+void ngx_analytics_decode_key(ngx_str_t *key, u_char *buf);
+
 /* a user, a type or an id that is text; field is the member's name */
 ngx_int_t ngx_analytics_decode_name(ngx_analytics_decode_t *d,
     ngx_analytics_json_t *json, ngx_str_t *field, ngx_str_t *name);

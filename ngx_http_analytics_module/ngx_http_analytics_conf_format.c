@@ -25,6 +25,11 @@ static char *ngx_http_analytics_format_properties(ngx_conf_t *cf,
     ngx_analytics_format_t *format);
 static char *ngx_http_analytics_format_id(ngx_conf_t *cf,
     ngx_analytics_format_t *format);
+static char *ngx_http_analytics_format_truncate(ngx_conf_t *cf,
+    ngx_analytics_format_t *format);
+static char *ngx_http_analytics_format_truncated(ngx_conf_t *cf,
+    ngx_analytics_format_t *format);
+static char *ngx_http_analytics_format_name(ngx_conf_t *cf, ngx_str_t *value);
 static char *ngx_http_analytics_format_field(ngx_conf_t *cf,
     ngx_str_t *field, ngx_uint_t last, ngx_uint_t constant);
 static char *ngx_http_analytics_format_unique(ngx_conf_t *cf,
@@ -97,6 +102,9 @@ ngx_http_analytics_format_line(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     } else if (ngx_strcmp(value[0].data, "id") == 0) {
         rv = ngx_http_analytics_format_id(cf, format);
+
+    } else if (ngx_strcmp(value[0].data, "truncate") == 0) {
+        rv = ngx_http_analytics_format_truncate(cf, format);
 
     } else {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
@@ -228,14 +236,105 @@ ngx_http_analytics_format_id(ngx_conf_t *cf, ngx_analytics_format_t *format)
 }
 
 
+/* truncate FIELD ...; */
+
+static char *
+ngx_http_analytics_format_truncate(ngx_conf_t *cf,
+    ngx_analytics_format_t *format)
+{
+    ngx_str_t   *value;
+    ngx_uint_t   i;
+
+    value = cf->args->elts;
+
+    if (cf->args->nelts < 2) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "invalid number of arguments in \"truncate\"");
+        return NGX_CONF_ERROR;
+    }
+
+    if (format->truncate) {
+        ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                           "\"truncate\" is duplicate");
+        return NGX_CONF_ERROR;
+    }
+
+    format->ntruncate = cf->args->nelts - 1;
+
+    format->truncate = ngx_palloc(cf->pool,
+                                  format->ntruncate * sizeof(ngx_str_t));
+    if (format->truncate == NULL) {
+        return NGX_CONF_ERROR;
+    }
+
+    for (i = 0; i < format->ntruncate; i++) {
+
+        if (ngx_http_analytics_format_name(cf, &value[i + 1])
+            != NGX_CONF_OK)
+        {
+            return NGX_CONF_ERROR;
+        }
+
+        format->truncate[i] = value[i + 1];
+    }
+
+    return NGX_CONF_OK;
+}
+
+
+/* Once all is known: the user, or members of the properties. */
+
+static char *
+ngx_http_analytics_format_truncated(ngx_conf_t *cf,
+    ngx_analytics_format_t *format)
+{
+    ngx_str_t   *name;
+    ngx_uint_t   i, n;
+
+    n = 0;
+
+    for (i = 0; i < format->ntruncate; i++) {
+        name = &format->truncate[i];
+
+        if (ngx_strcmp(name->data, format->user.data) == 0
+            && !format->integer)
+        {
+            format->truncate_user = 1;
+            continue;
+        }
+
+        /* what is mapped already is no property */
+
+        if (format->properties.len == 0
+            || (format->rest
+                && ((!format->constant
+                     && ngx_strcmp(name->data, format->type.data) == 0)
+                    || (format->time.len
+                        && ngx_strcmp(name->data, format->time.data) == 0)
+                    || (format->id.len
+                        && ngx_strcmp(name->data, format->id.data) == 0))))
+        {
+            ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
+                               "field \"%V\" of \"truncate\" is no property "
+                               "in format \"%V\"", name, &format->name);
+            return NGX_CONF_ERROR;
+        }
+
+        format->truncate[n++] = *name;
+    }
+
+    format->ntruncate = n;
+
+    return NGX_CONF_OK;
+}
+
+
 /* The field's name, and at most last arguments in all. */
 
 static char *
 ngx_http_analytics_format_field(ngx_conf_t *cf, ngx_str_t *field,
     ngx_uint_t last, ngx_uint_t constant)
 {
-    u_char     *p, *end;
-    uint32_t    c;
     ngx_str_t  *value;
 
     value = cf->args->elts;
@@ -253,8 +352,8 @@ ngx_http_analytics_format_field(ngx_conf_t *cf, ngx_str_t *field,
         return NGX_CONF_ERROR;
     }
 
-    if (value[1].len == 0 || value[1].len > NGX_ANALYTICS_NAME_MAX) {
-        return ngx_http_analytics_invalid(cf, "field", &value[1]);
+    if (ngx_http_analytics_format_name(cf, &value[1]) != NGX_CONF_OK) {
+        return NGX_CONF_ERROR;
     }
 
     /* only a type can be a constant */
@@ -263,8 +362,24 @@ ngx_http_analytics_format_field(ngx_conf_t *cf, ngx_str_t *field,
         return ngx_http_analytics_invalid(cf, "field", &value[1]);
     }
 
-    p = value[1].data;
-    end = p + value[1].len;
+    *field = value[1];
+
+    return NGX_CONF_OK;
+}
+
+
+static char *
+ngx_http_analytics_format_name(ngx_conf_t *cf, ngx_str_t *value)
+{
+    u_char    *p, *end;
+    uint32_t   c;
+
+    if (value->len == 0 || value->len > NGX_ANALYTICS_NAME_MAX) {
+        return ngx_http_analytics_invalid(cf, "field", value);
+    }
+
+    p = value->data;
+    end = p + value->len;
 
     while (p < end) {
         c = (*p < 0x80) ? *p++ : ngx_utf8_decode(&p, end - p);
@@ -272,11 +387,9 @@ ngx_http_analytics_format_field(ngx_conf_t *cf, ngx_str_t *field,
         /* control characters, or not UTF-8 at all */
 
         if (c < 0x20 || (c >= 0x7f && c < 0xa0) || c > 0x10ffff) {
-            return ngx_http_analytics_invalid(cf, "field", &value[1]);
+            return ngx_http_analytics_invalid(cf, "field", value);
         }
     }
-
-    *field = value[1];
 
     return NGX_CONF_OK;
 }
@@ -342,6 +455,10 @@ ngx_http_analytics_format_done(ngx_conf_t *cf, ngx_analytics_format_t *format)
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "no \"%s\" in format \"%V\"",
                            format->user.len ? "type" : "user", &format->name);
+        return NGX_CONF_ERROR;
+    }
+
+    if (ngx_http_analytics_format_truncated(cf, format) != NGX_CONF_OK) {
         return NGX_CONF_ERROR;
     }
 

@@ -318,6 +318,7 @@ ngx_http_analytics_ingest_now(ngx_http_analytics_post_t *post)
     }
 
     if (ngx_http_analytics_pseudonyms_hide(zone, &post, 1) != NGX_OK) {
+        post->status = NGX_HTTP_INTERNAL_SERVER_ERROR;
         return NGX_ERROR;
     }
 

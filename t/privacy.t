@@ -1,6 +1,7 @@
 # Copyright (C) The nginx analytics authors
 
-# Who asks not to be counted is not, where the configuration says so.
+# Who asks not to be counted is not, and of addresses only the network is kept,
+# where the configuration says so.
 
 use strict;
 use warnings;
@@ -9,7 +10,17 @@ use Test::More;
 
 use Analytics::Test;
 
-my $nginx = Analytics::Test->new(locations => <<'CONF')->start;
+my $nginx = Analytics::Test->new(path => 1, log => 'sync off;',
+    formats => <<'FORMATS', locations => <<'CONF')->start;
+    analytics_format visit {
+        user        visitor;
+        type        what;
+        properties  *;
+        truncate    visitor ip;
+    }
+FORMATS
+    location = /visit  { analytics_collect site format=visit;
+                         analytics_events  site format=visit; }
     location = /gpc  { analytics_collect site format=event honor=gpc; }
     location = /both { analytics_collect site format=event honor=dnt honor=gpc; }
 CONF
@@ -57,6 +68,47 @@ subtest 'a large body of who is not counted is not stored either' => sub {
     is $answer->{status}, 204, 'answered';
     is posted('/gpc')->{status}, 201, 'the connection goes on';
     is total() - $before, 1, 'one was counted';
+};
+
+
+subtest 'of an address the network is kept' => sub {
+    my $answer = $client->request(POST => '/visit', type => 'application/json',
+        body => '{"visitor":"198.51.100.23","what":"view","ip":'
+            . '"2001:db8:aaaa:bbbb::1","n":1}');
+
+    is $answer->json->{visitor}, '198.51.100.0', 'of the user';
+    is $answer->json->{ip}, '2001:db8:aaaa::', 'of a property';
+    is_json $nginx->json('/visit?user_id=198.51.100.0'), [$answer->json],
+        'stored so';
+
+    my @files = glob $nginx->dir . '/data/*';
+
+    ok scalar(@files), 'there are files';
+    is scalar(grep { Analytics::Test::read_file($_) =~ /100\.23|bbbb/ } @files),
+        0, 'and no other way';
+};
+
+
+subtest 'what cannot be truncated' => sub {
+    for (
+        ['user u; type t; properties *; truncate;',
+            qr/invalid number of arguments in "truncate"/],
+        ['user u; type t; properties *; truncate a; truncate b;',
+            qr/"truncate" is duplicate/],
+        ['user u; type t; truncate ip;', qr/field "ip" .* no property/],
+        ['user u; type t; properties *; truncate t;',
+            qr/field "t" .* no property/],
+        ['user u integer; type t; truncate u;', qr/field "u" .* no property/],
+        ['user u; type t; properties *; truncate "";', qr/invalid field ""/],
+    ) {
+        my ($lines, $error) = @$_;
+
+        my ($ok, $said) = Analytics::Test->new(
+            formats => "analytics_format x { $lines }")->check;
+
+        ok !$ok, $lines;
+        like $said, $error, 'it says why';
+    }
 };
 
 

@@ -60,6 +60,9 @@ enum {
 };
 
 
+static ngx_str_t  addresses[] = { ngx_string("ip"), ngx_string("a\"/") };
+
+
 static ngx_analytics_format_t  formats[EVENTS_FORMATS] = {
 
     { .name = ngx_string("event"),
@@ -81,6 +84,8 @@ static ngx_analytics_format_t  formats[EVENTS_FORMATS] = {
       .type = ngx_string("t"),
       .time = ngx_string("ms"),
       .properties = ngx_string("*"),
+      .truncate = addresses,
+      .ntruncate = 2,
       .unit = 1000,
       .rest = 1 },
 
@@ -121,6 +126,9 @@ static ngx_analytics_format_t  formats[EVENTS_FORMATS] = {
       .type = ngx_string("t"),
       .time = ngx_string("at"),
       .properties = ngx_string("p"),
+      .truncate = addresses,
+      .ntruncate = 2,
+      .truncate_user = 1,
       .id = ngx_string("message_id") },
 
     { .name = ngx_string("id_rest"),
