@@ -114,6 +114,8 @@ static ngx_int_t ngx_http_analytics_query_wrong(ngx_http_request_t *r,
 static ngx_int_t ngx_http_analytics_query_check(
     ngx_http_analytics_reading_t *reading, ngx_str_t *field,
     const char **detail);
+static ngx_uint_t ngx_http_analytics_query_begins(ngx_str_t *name);
+static u_char *ngx_http_analytics_query_escape(u_char *p, ngx_str_t *text);
 
 
 ngx_int_t
@@ -477,22 +479,35 @@ ngx_http_analytics_read_format(ngx_http_analytics_reading_t *reading,
 }
 
 
-/* The same request, but for where it begins. */
+/*
+ * The same request, but for where it begins.  Names are compared as they were
+ * meant, however they were encoded.
+ */
 
 ngx_int_t
 ngx_http_analytics_query_link(ngx_http_request_t *r, int64_t time,
     uint64_t id, ngx_str_t *link)
 {
-    u_char  *p, *arg, *next, *last, *path;
-    size_t   len;
+    u_char     *p;
+    ngx_int_t   rc;
+    ngx_str_t   path, args, arg, name, value;
 
-    path = ngx_strlchr(r->unparsed_uri.data,
-                       r->unparsed_uri.data + r->unparsed_uri.len, '?');
+    path = r->unparsed_uri;
 
-    len = path ? (size_t) (path - r->unparsed_uri.data)
-               : r->unparsed_uri.len;
+    p = ngx_strlchr(path.data, path.data + path.len, '?');
 
-    p = ngx_pnalloc(r->pool, len + r->args.len + 2 * NGX_INT64_LEN
+    if (p) {
+        path.len = p - path.data;
+    }
+
+    /* two slashes would be another host */
+
+    while (path.len > 1 && path.data[1] == '/') {
+        path.data++;
+        path.len--;
+    }
+
+    p = ngx_pnalloc(r->pool, 3 * (path.len + r->args.len) + 2 * NGX_INT64_LEN
                              + sizeof("<?&after=->; rel=\"next\""));
     if (p == NULL) {
         return NGX_ERROR;
@@ -501,27 +516,32 @@ ngx_http_analytics_query_link(ngx_http_request_t *r, int64_t time,
     link->data = p;
 
     *p++ = '<';
-    p = ngx_cpymem(p, r->unparsed_uri.data, len);
+    p = ngx_http_analytics_query_escape(p, &path);
     *p++ = '?';
 
-    last = r->args.data + r->args.len;
+    for (args = r->args; args.len; args.data++, args.len--) {
+        arg = args;
 
-    for (arg = r->args.data; arg < last; arg = next + 1) {
-        next = ngx_strlchr(arg, last, '&');
-
-        if (next == NULL) {
-            next = last;
-        }
-
-        if (next == arg
-            || ngx_strncmp(arg, "after=", ngx_min(6, next - arg)) == 0
-            || ngx_strncmp(arg, "skip=", ngx_min(5, next - arg)) == 0)
-        {
+        if (*arg.data == '&') {
             continue;
         }
 
-        p = ngx_cpymem(p, arg, next - arg);
-        *p++ = '&';
+        rc = ngx_http_analytics_arg_next(r, &args, &name, &value);
+
+        if (rc != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        arg.len -= args.len;
+
+        if (!ngx_http_analytics_query_begins(&name)) {
+            p = ngx_http_analytics_query_escape(p, &arg);
+            *p++ = '&';
+        }
+
+        if (args.len == 0) {
+            break;
+        }
     }
 
     p = ngx_sprintf(p, "after=%L-%uL>; rel=\"next\"", time, id);
@@ -529,4 +549,37 @@ ngx_http_analytics_query_link(ngx_http_request_t *r, int64_t time,
     link->len = p - link->data;
 
     return NGX_OK;
+}
+
+
+static ngx_uint_t
+ngx_http_analytics_query_begins(ngx_str_t *name)
+{
+    return (name->len == 5 && ngx_memcmp(name->data, "after", 5) == 0)
+           || (name->len == 4 && ngx_memcmp(name->data, "skip", 4) == 0);
+}
+
+
+/* nginx takes what must not be in an address, and would end it in a Link. */
+
+static u_char *
+ngx_http_analytics_query_escape(u_char *p, ngx_str_t *text)
+{
+    u_char  *src, *last;
+
+    last = text->data + text->len;
+
+    for (src = text->data; src < last; src++) {
+
+        if (*src > 0x20 && *src < 0x7f
+            && ngx_strchr("\"<>\\^`{|}", *src) == NULL)
+        {
+            *p++ = *src;
+
+        } else {
+            p = ngx_sprintf(p, "%%%02Xd", (int) *src);
+        }
+    }
+
+    return p;
 }
