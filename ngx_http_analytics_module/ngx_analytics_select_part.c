@@ -263,7 +263,10 @@ ngx_analytics_select_range(ngx_analytics_select_part_t *s,
         base = s->db->part.base;
 
         if (filter->after && filter->descending) {
-            to = ngx_min(to, filter->after_time + 1);
+
+            if (filter->after_time < to) {
+                to = filter->after_time + 1;
+            }
 
         } else if (filter->after) {
             from = ngx_max(from, filter->after_time);
@@ -305,11 +308,16 @@ ngx_analytics_select_ids(ngx_analytics_select_part_t *s, int64_t *from,
         return NGX_ERROR;
     }
 
-    if (filter->after && filter->descending) {
-        last = ngx_min(last, (int64_t) filter->after_id);
+    /* it can be anything, and so is compared before it is counted with */
 
-    } else if (filter->after) {
-        first = ngx_max(first, (int64_t) filter->after_id + 1);
+    if (filter->after && filter->descending) {
+
+        if (filter->after_id < (uint64_t) last) {
+            last = (int64_t) filter->after_id;
+        }
+
+    } else if (filter->after && filter->after_id >= (uint64_t) first) {
+        first = (int64_t) ngx_min(filter->after_id, s->db->part.last) + 1;
     }
 
     *from = first;
