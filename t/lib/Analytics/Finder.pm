@@ -212,7 +212,7 @@ sub is_integer {
     my ($text) = @_;
 
     return $text =~ /\A(?:0|-?[1-9][0-9]{0,15})\z/
-        && abs $text <= 2 ** 53;
+        && abs $text <= 9007199254740992;
 }
 
 
