@@ -603,6 +603,27 @@ cmp_ok $done{422}, '>', $QUESTIONS / 10, 'many are refused';
 cmp_ok $done{followed}, '>', 100, 'many go on';
 
 
+subtest 'the next page is of the same host, and of the same question' => sub {
+    for (
+        ['//evil.example/../events/?limit=2', '/evil.example/../events/?'],
+        ['///evil.example/..//events/?limit=2',
+            '/evil.example/..//events/?'],
+        ["/\xc3\xa9<>/../events/?&&limit=2&%61fter=0-0&",
+            '/%C3%A9%3C%3E/../events/?'],
+        ['/events/?%73kip=1&order=desc&limit=2', '/events/?'],
+        ['/events/?skip=&after=&&limit=2', '/events/?'],
+    ) {
+        my ($path, $begins) = @$_;
+
+        my $link = $nginx->get($path)->header('Link') // '';
+        my ($next) = $link =~ /^<(\Q$begins\E[^<>]*)>/;
+
+        ok $next, $path =~ s/[^ -~]/?/gr or diag $link;
+        is $nginx->get($next // '/')->{status}, 200, 'and it is there';
+    }
+};
+
+
 is_json state_of_all(), $before, 'nothing is changed';
 
 for my $part (parts()) {
