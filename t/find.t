@@ -345,7 +345,7 @@ sub ask {
     my $limit  = $q->{limit} // 100;
     my $at     = $limit;
 
-    return if @$all > 40 * $limit;
+    return if @$all > 20 * $limit;
 
     while ($next) {
         my $last = $at + $limit < @$all ? $at + $limit : @$all;
@@ -381,8 +381,8 @@ sub ask_many {
     is scalar @wrong, 0, "$n questions are answered as they must be"
         or diag join "\n", @wrong;
 
-    cmp_ok $done{followed}, '>', $n / 20, 'some of them to the last page';
-    cmp_ok $done{none}, '<', $n / 2, 'most have an answer';
+    cmp_ok $done{followed} // 0, '>', 0, 'some of them to the last page';
+    cmp_ok $done{none} // 0, '<', $n / 2, 'most have an answer';
     note join ', ', map { "$_: $done{$_}" } sort keys %done;
 }
 
