@@ -96,7 +96,7 @@ $(BUILD)/asan/Makefile: config $(STAMP)
 
 $(BUILD)/faults/Makefile: config $(STAMP)
 	@$(call configure,$(BUILD)/faults,--add-dynamic-module,gcc, \
-	    -DNGX_ANALYTICS_FAULTS=1)
+	    -DNGX_ANALYTICS_FAULTS=1 -DNGX_ANALYTICS_STORE_SCALE=64)
 
 $(MODULE): $(BUILD)/gcc/Makefile $(SOURCES)
 	@$(call compile,$(BUILD)/gcc)

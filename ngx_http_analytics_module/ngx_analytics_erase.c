@@ -344,6 +344,7 @@ ngx_analytics_erase_save(ngx_analytics_erase_file_t *file)
     rc = ngx_analytics_log_pwrite(fd, file->data, file->len, 0);
 
     ngx_analytics_fault_point();
+    ngx_analytics_fault_stop("erase.written");
 
     if (rc != NGX_OK || fdatasync(fd) == -1) {
         rc = ngx_analytics_erase_failed(file, "write()",
@@ -353,6 +354,7 @@ ngx_analytics_erase_save(ngx_analytics_erase_file_t *file)
     (void) close(fd);
 
     ngx_analytics_fault_point();
+    ngx_analytics_fault_stop("erase.synced");
 
     if (rc == NGX_OK
         && renameat(file->dir, NGX_ANALYTICS_ERASE_TEMP, file->dir,
@@ -366,6 +368,7 @@ ngx_analytics_erase_save(ngx_analytics_erase_file_t *file)
     }
 
     ngx_analytics_fault_point();
+    ngx_analytics_fault_stop("erase.renamed");
 
     return rc;
 }

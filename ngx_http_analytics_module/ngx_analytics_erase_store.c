@@ -10,6 +10,7 @@
 
 
 #include "ngx_analytics_erase.h"
+#include "ngx_analytics_fault.h"
 #include "ngx_analytics_hash.h"
 #include "ngx_analytics_select.h"
 #include "ngx_analytics_store.h"
@@ -357,6 +358,8 @@ ngx_analytics_erase_rewrite(ngx_analytics_erase_parts_t *e,
     ngx_analytics_db_t           *db;
     ngx_analytics_part_t          anew;
     ngx_analytics_part_writer_t  *w;
+
+    ngx_analytics_fault_stop("erase.part");
 
     w = ngx_analytics_part_create(e->dir, e->path, e->log_id, e->fail);
 

@@ -167,6 +167,7 @@ ngx_analytics_erasing_write(int dir, const char *path,
     }
 
     ngx_analytics_fault_point();
+    ngx_analytics_fault_stop("erasing.renamed");
 
     if (rc != NGX_OK) {
         ngx_analytics_failed(fail, "writing", path,

@@ -3,6 +3,9 @@
  * For tests: points at which a process can be killed, so that what it leaves
  * behind can be looked at.  Without NGX_ANALYTICS_FAULTS they are nothing.
  *
+ * At those with a name it stops when there is a file of that name in the
+ * folder that the environment has as ANALYTICS_FAULT, and removes the file.
+ *
  * Copyright (C) The nginx analytics authors
  */
 
@@ -36,9 +39,30 @@ extern ngx_int_t    ngx_analytics_fault;
         ngx_analytics_barrier();                                              \
     } while (0)
 
+
+static ngx_inline void
+ngx_analytics_fault_stop(const char *name)
+{
+    char         file[4096];
+    const char  *dir;
+
+    dir = getenv("ANALYTICS_FAULT");
+
+    if (dir == NULL) {
+        return;
+    }
+
+    snprintf(file, sizeof(file), "%s/%s", dir, name);
+
+    if (unlink(file) == 0) {
+        raise(SIGSTOP);
+    }
+}
+
 #else
 
 #define ngx_analytics_fault_point()
+#define ngx_analytics_fault_stop(name)
 
 #endif
 

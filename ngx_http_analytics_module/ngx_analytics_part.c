@@ -7,6 +7,7 @@
 
 
 #include "ngx_analytics_part.h"
+#include "ngx_analytics_fault.h"
 #include "ngx_analytics_names.h"
 #include "ngx_analytics_sqlite.h"
 
@@ -145,6 +146,8 @@ ngx_analytics_part_create(int dir, const char *path, u_char *log_id,
         return NULL;
     }
 
+    ngx_analytics_fault_stop("part.created");
+
     return w;
 }
 
@@ -246,6 +249,8 @@ ngx_analytics_part_finish(ngx_analytics_part_writer_t *w, uint64_t from,
     w->part.to = to;
     w->progress = progress;
     w->ctx = ctx;
+
+    ngx_analytics_fault_stop("part.rows");
 
     rc = ngx_analytics_part_fill(w, fail);
 

@@ -96,6 +96,7 @@ ngx_analytics_sqlite_publish(int dir, const char *path, const char *temp,
     struct stat  st;
 
     ngx_analytics_fault_point();
+    ngx_analytics_fault_stop("publish.written");
 
     fd = openat(dir, temp, O_RDWR|O_CLOEXEC);
 
@@ -121,6 +122,7 @@ ngx_analytics_sqlite_publish(int dir, const char *path, const char *temp,
     }
 
     ngx_analytics_fault_point();
+    ngx_analytics_fault_stop("publish.synced");
 
     if (renameat(dir, temp, dir, name) == -1) {
         ngx_analytics_failed(fail, "rename() to", path, name);
@@ -128,11 +130,14 @@ ngx_analytics_sqlite_publish(int dir, const char *path, const char *temp,
     }
 
     ngx_analytics_fault_point();
+    ngx_analytics_fault_stop("publish.renamed");
 
     if (fsync(dir) == -1) {
         ngx_analytics_failed(fail, "fsync()", path, NULL);
         return NGX_ERROR;
     }
+
+    ngx_analytics_fault_stop("publish.done");
 
     return NGX_OK;
 }

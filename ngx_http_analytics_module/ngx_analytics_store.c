@@ -8,6 +8,7 @@
 
 #include "ngx_analytics_store.h"
 #include "ngx_analytics_db.h"
+#include "ngx_analytics_fault.h"
 
 #include <dirent.h>
 
@@ -140,6 +141,8 @@ ngx_analytics_store_bad(ngx_analytics_store_conf_t *conf,
     ngx_analytics_part_name(name, part->from, part->to);
     snprintf(bad, sizeof(bad), "%s.bad", name);
 
+    ngx_analytics_fault_stop("bad");
+
     if (renameat(conf->dir, name, conf->dir, bad) == -1) {
         ngx_analytics_failed(fail, "rename() of", conf->path, name);
         return NGX_ERROR;
@@ -174,10 +177,14 @@ ngx_analytics_store_retain(ngx_analytics_store_conf_t *conf,
 
     ngx_analytics_part_name(name, part->from, part->to);
 
+    ngx_analytics_fault_stop("drop");
+
     if (unlinkat(conf->dir, name, 0) == -1) {
         ngx_analytics_failed(fail, "unlink()", conf->path, name);
         return NGX_ERROR;
     }
+
+    ngx_analytics_fault_stop("dropped");
 
     return NGX_OK;
 }
@@ -252,6 +259,8 @@ ngx_analytics_store_fill(ngx_analytics_store_conf_t *conf, uint64_t from,
     ngx_analytics_part_t          part;
     ngx_analytics_reader_t        reader;
     ngx_analytics_part_writer_t  *w;
+
+    ngx_analytics_fault_stop("fill");
 
     w = ngx_analytics_part_create(conf->dir, conf->path, conf->log_id, fail);
 
@@ -363,6 +372,8 @@ ngx_analytics_store_merge(ngx_analytics_store_conf_t *conf,
         n = ngx_analytics_store_run(list, i);
 
         if (n > 1) {
+            ngx_analytics_fault_stop("merge");
+
             return ngx_analytics_part_merge(conf->dir, conf->path,
                                             conf->log_id, &list->parts[i], n,
                                             conf->progress, conf->ctx, &part,
@@ -439,6 +450,8 @@ ngx_analytics_store_clean(ngx_analytics_store_conf_t *conf,
             (void) closedir(d);
             return NGX_ERROR;
         }
+
+        ngx_analytics_fault_stop("clean");
     }
 
     (void) closedir(d);

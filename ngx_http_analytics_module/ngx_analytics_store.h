@@ -28,17 +28,28 @@
 #include "ngx_analytics_part.h"
 
 
+#if (NGX_ANALYTICS_FAULTS && NGX_ANALYTICS_STORE_SCALE)
+
+/* tests need little for many parts */
+#define NGX_ANALYTICS_STORE_EVENTS(n)  ((n) / NGX_ANALYTICS_STORE_SCALE)
+
+#else
+
+#define NGX_ANALYTICS_STORE_EVENTS(n)  (n)
+
+#endif
+
 /* how many events: a part that is worth writing, and at most */
-#define NGX_ANALYTICS_STORE_MIN    32768
-#define NGX_ANALYTICS_STORE_MAX    1048576
+#define NGX_ANALYTICS_STORE_MIN    NGX_ANALYTICS_STORE_EVENTS(32768)
+#define NGX_ANALYTICS_STORE_MAX    NGX_ANALYTICS_STORE_EVENTS(1048576)
 
 /*
  * A part of so many events is not written anew.  Smaller ones are, when there
  * are enough for one of that size, or so many small ones in a row: so an event
  * is written three times at most.
  */
-#define NGX_ANALYTICS_STORE_FULL   524288
-#define NGX_ANALYTICS_STORE_SMALL  131072
+#define NGX_ANALYTICS_STORE_FULL   NGX_ANALYTICS_STORE_EVENTS(524288)
+#define NGX_ANALYTICS_STORE_SMALL  NGX_ANALYTICS_STORE_EVENTS(131072)
 #define NGX_ANALYTICS_STORE_MERGE  8
 
 

@@ -31,6 +31,7 @@ ngx_analytics_log_trim(int dir, const char *path, uint64_t to,
 
         ngx_analytics_segment_name(name, segments[i]);
         ngx_analytics_fault_point();
+        ngx_analytics_fault_stop("trim");
 
         if (unlinkat(dir, name, 0) == -1) {
             ngx_analytics_failed(fail, "unlink()", path, name);

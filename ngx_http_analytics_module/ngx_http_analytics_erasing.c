@@ -12,6 +12,7 @@
 #include "ngx_http_analytics.h"
 #include "ngx_analytics_db.h"
 #include "ngx_analytics_erase.h"
+#include "ngx_analytics_fault.h"
 #include "ngx_analytics_periods.h"
 
 
@@ -215,6 +216,8 @@ ngx_http_analytics_erasing_item(ngx_http_analytics_zone_t *zone,
 
     user->seq = seq;
 
+    ngx_analytics_fault_stop("erase.item");
+
     (void) ngx_http_analytics_catch_up(zone);
 
     return NGX_OK;
@@ -289,6 +292,8 @@ ngx_http_analytics_erasing_users(ngx_http_analytics_zone_t *zone,
         return NGX_ERROR;
     }
 
+    ngx_analytics_fault_stop("erase.checkpoints");
+
     /* nobody needs to be told any more who it was */
 
     rc = ngx_analytics_erase_log(zone->log.dir, zone->log.path,
@@ -296,6 +301,8 @@ ngx_http_analytics_erasing_users(ngx_http_analytics_zone_t *zone,
                                  ngx_http_analytics_erasing_progress, zone,
                                  &asked, fail);
     if (rc == NGX_OK) {
+        ngx_analytics_fault_stop("erase.asked");
+
         rc = ngx_http_analytics_erasing_change(zone,
                             NGX_HTTP_ANALYTICS_ERASING_REMOVE, users, fail);
     }
@@ -333,6 +340,8 @@ ngx_http_analytics_erasing_begin(ngx_http_analytics_zone_t *zone,
         ngx_analytics_failed(fail, "locking", zone->log.path, "control");
         return NGX_ERROR;
     }
+
+    ngx_analytics_fault_stop("erase.begin");
 
     rc = ngx_analytics_log_new_segment(&zone->log, fail);
     *end = ngx_analytics_log_tail(&zone->log)->base;
@@ -380,12 +389,16 @@ ngx_http_analytics_erasing_files(ngx_http_analytics_zone_t *zone,
         (void) ngx_atomic_fetch_add(&zone->shared->erased, 1);
     }
 
+    ngx_analytics_fault_stop("erase.parts");
+
     if (rc == NGX_OK) {
         rc = ngx_analytics_periods_erase(log->dir, log->path,
                                  log->control->key, users,
                                  ngx_http_analytics_erasing_progress, zone,
                                  fail);
     }
+
+    ngx_analytics_fault_stop("erase.periods");
 
     if (rc == NGX_OK) {
         *events = ngx_max(*events, rows);

@@ -1,0 +1,84 @@
+package Analytics::Fault;
+
+# Copyright (C) The nginx analytics authors
+
+# Stops a process of an nginx under test at a chosen point, by its name in
+# the sources (ngx_analytics_fault_stop), so that it can be killed just there.
+#
+#     my $fault = Analytics::Fault->new("$dir/fault");
+#     my $nginx = Analytics::Torture->new($fault->environment);
+#
+#     my $pid = $fault->stop($nginx, 'merge', 'publish.renamed');
+#
+# It needs the module with fault points.
+
+use strict;
+use warnings;
+
+use Analytics::Test;
+
+my $MODULE = $ENV{ANALYTICS_FAULTY} || Analytics::Test::root_dir()
+    . '/build/faulty/ngx_http_analytics_module.so';
+
+
+sub available {
+    return -f $MODULE && !$ENV{ANALYTICS_PRELOAD};
+}
+
+
+sub new {
+    my ($class, $dir) = @_;
+
+    # workers may be someone else
+
+    mkdir $dir or die "$dir: $!\n";
+    chmod 0777, $dir;
+
+    return bless { dir => $dir }, $class;
+}
+
+
+# What Analytics::Test->set() needs.
+
+sub environment {
+    my ($self) = @_;
+
+    return (module => $MODULE, main => 'env ANALYTICS_FAULT;',
+        env => { ANALYTICS_FAULT => $self->{dir} });
+}
+
+
+# Waits until a worker stops at the first point, has it go on to the second
+# one, and so forth.  Returns the process that has stopped at the last one.
+
+sub stop {
+    my ($self, $nginx, @points) = @_;
+
+    my $pid;
+
+    for my $point (@points) {
+        Analytics::Test::write_file("$self->{dir}/$point", '');
+
+        kill 'CONT', $pid if $pid;
+        undef $pid;
+
+        wait_for(sub {
+            return 0 if -e "$self->{dir}/$point";
+
+            ($pid) = grep {
+                Analytics::Test::read_file("/proc/$_/stat") =~ /\) T /
+            } $nginx->workers;
+
+            return $pid;
+        });
+
+        unlink "$self->{dir}/$point";
+
+        return undef unless $pid;
+    }
+
+    return $pid;
+}
+
+
+1;
