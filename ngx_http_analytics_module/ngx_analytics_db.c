@@ -55,7 +55,16 @@ ngx_analytics_db_get(const char *path, ngx_analytics_part_t *part,
     db = ngx_analytics_db_idle(file);
     (void) pthread_mutex_unlock(&ngx_analytics_db_mutex);
 
-    if (db && db->inode == st.st_ino) {
+    /*
+     * Of a file that was cut short SQLite would read what is mapped, and is
+     * not there any more.
+     */
+
+    if (db && db->inode == st.st_ino
+        && db->part.size == (uint64_t) st.st_size
+        && db->mtime.tv_sec == st.st_mtim.tv_sec
+        && db->mtime.tv_nsec == st.st_mtim.tv_nsec)
+    {
         return db;
     }
 
@@ -68,6 +77,7 @@ ngx_analytics_db_get(const char *path, ngx_analytics_part_t *part,
 
     if (db) {
         db->inode = st.st_ino;
+        db->mtime = st.st_mtim;
         db->part.size = (uint64_t) st.st_size;
     }
 

@@ -32,6 +32,7 @@ struct ngx_analytics_db_s {
     sqlite3                 *db;
     char                    *file;           /* absolute name, */
     ino_t                    inode;          /* and which one of that name */
+    struct timespec          mtime;
     ngx_analytics_part_t     part;
 
     ngx_str_t               *types;          /* number 1 comes first */

@@ -218,6 +218,14 @@ ngx_analytics_find_part(ngx_analytics_find_t *f, ngx_analytics_part_t *part,
             return NGX_ERROR;
         }
 
+        /* then it is read from the log, as far as that reaches */
+
+        if (ngx_analytics_parts_bad(f->conf.dir, f->conf.path, part, 0, fail)
+            == NGX_OK)
+        {
+            return NGX_AGAIN;
+        }
+
         f->incomplete = 1;
 
         return NGX_OK;
@@ -498,19 +506,34 @@ ngx_analytics_find_advance(ngx_analytics_find_t *f,
 }
 
 
-/* What cannot be read because it is damaged is passed over, and told. */
+/*
+ * What cannot be read because it is damaged is put aside: NGX_AGAIN.  Or it is
+ * passed over, and told.
+ */
 
 static ngx_int_t
 ngx_analytics_find_lost(ngx_analytics_find_t *f,
     ngx_analytics_source_t *source, ngx_analytics_fail_t *fail)
 {
+    ino_t  inode;
+
+    inode = 0;
+
     if (source->open) {
+        inode = source->select.part.db->inode;
         ngx_analytics_select_part_close(&source->select.part);
         source->open = 0;
     }
 
     if (fail->err != EBADMSG) {
         return NGX_ERROR;
+    }
+
+    if (ngx_analytics_parts_bad(f->conf.dir, f->conf.path, &source->part,
+                                inode, fail)
+        == NGX_OK)
+    {
+        return NGX_AGAIN;
     }
 
     f->incomplete = 1;

@@ -8,10 +8,11 @@
 
 #include "ngx_analytics_part.h"
 #include "ngx_analytics_select.h"
+#include "ngx_analytics_store.h"
 
 
 static ngx_int_t ngx_analytics_part_copy(ngx_analytics_part_writer_t *w,
-    const char *path, ngx_analytics_part_t *part,
+    int dir, const char *path, ngx_analytics_part_t *part,
     ngx_int_t (*progress)(void *ctx), void *ctx, ngx_analytics_fail_t *fail);
 
 
@@ -32,7 +33,8 @@ ngx_analytics_part_merge(int dir, const char *path, u_char *log_id,
     }
 
     for (i = 0; i < n; i++) {
-        rc = ngx_analytics_part_copy(w, path, &parts[i], progress, ctx, fail);
+        rc = ngx_analytics_part_copy(w, dir, path, &parts[i], progress, ctx,
+                                     fail);
 
         if (rc != NGX_OK) {
             ngx_analytics_part_abandon(w);
@@ -46,10 +48,11 @@ ngx_analytics_part_merge(int dir, const char *path, u_char *log_id,
 
 
 static ngx_int_t
-ngx_analytics_part_copy(ngx_analytics_part_writer_t *w, const char *path,
-    ngx_analytics_part_t *part, ngx_int_t (*progress)(void *ctx), void *ctx,
-    ngx_analytics_fail_t *fail)
+ngx_analytics_part_copy(ngx_analytics_part_writer_t *w, int dir,
+    const char *path, ngx_analytics_part_t *part,
+    ngx_int_t (*progress)(void *ctx), void *ctx, ngx_analytics_fail_t *fail)
 {
+    ino_t                         inode;
     ngx_int_t                     rc;
     ngx_uint_t                    n;
     ngx_analytics_db_t           *db;
@@ -70,6 +73,8 @@ ngx_analytics_part_copy(ngx_analytics_part_writer_t *w, const char *path,
         return NGX_ERROR;
     }
 
+    inode = db->inode;
+
     rc = ngx_analytics_select_part_open(&select, db, &filter, NULL, fail);
 
     for (n = 1; rc == NGX_OK; n++) {
@@ -87,6 +92,13 @@ ngx_analytics_part_copy(ngx_analytics_part_writer_t *w, const char *path,
     }
 
     ngx_analytics_select_part_close(&select);
+
+    if (rc == NGX_ERROR && fail->err == EBADMSG) {
+
+        /* it is not to be in the way the next time */
+
+        (void) ngx_analytics_parts_bad(dir, path, part, inode, fail);
+    }
 
     return (rc == NGX_DONE) ? NGX_OK : rc;
 }

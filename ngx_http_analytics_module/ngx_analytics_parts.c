@@ -7,6 +7,7 @@
 
 
 #include "ngx_analytics_store.h"
+#include "ngx_analytics_fault.h"
 
 #include <dirent.h>
 
@@ -23,6 +24,9 @@ static ngx_int_t ngx_analytics_parts_take(int dir, const char *name,
     ngx_analytics_store_list_t *list);
 static void ngx_analytics_parts_order(ngx_analytics_store_list_t *list);
 static int ngx_analytics_parts_cmp(const void *one, const void *two);
+
+
+void  (*ngx_analytics_parts_told)(ngx_analytics_fail_t *fail);
 
 
 ngx_int_t
@@ -218,6 +222,42 @@ ngx_analytics_store_free(ngx_analytics_store_list_t *list)
 
     list->parts = NULL;
     list->n = 0;
+}
+
+
+ngx_int_t
+ngx_analytics_parts_bad(int dir, const char *path, ngx_analytics_part_t *part,
+    ino_t inode, ngx_analytics_fail_t *fail)
+{
+    char         name[NGX_ANALYTICS_PART_NAME];
+    char         bad[NGX_ANALYTICS_PART_NAME + sizeof(NGX_ANALYTICS_PART_BAD)];
+    struct stat  st;
+
+    ngx_analytics_part_name(name, part->from, part->to);
+    snprintf(bad, sizeof(bad), "%s" NGX_ANALYTICS_PART_BAD, name);
+
+    if (inode && (fstatat(dir, name, &st, 0) == -1 || st.st_ino != inode)) {
+        return NGX_OK;
+    }
+
+    ngx_analytics_fault_stop("bad");
+
+    if (renameat(dir, name, dir, bad) == -1) {
+
+        if (errno == ENOENT) {
+            /* somebody else was quicker */
+            return NGX_OK;
+        }
+
+        ngx_analytics_failed(fail, "rename() of", path, name);
+        return NGX_ERROR;
+    }
+
+    if (ngx_analytics_parts_told) {
+        ngx_analytics_parts_told(fail);
+    }
+
+    return NGX_OK;
 }
 
 

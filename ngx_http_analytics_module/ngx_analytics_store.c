@@ -17,8 +17,6 @@ static ngx_int_t ngx_analytics_store_work(ngx_analytics_store_conf_t *conf,
     ngx_analytics_store_list_t *list, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_store_stat(ngx_analytics_store_conf_t *conf,
     ngx_analytics_store_list_t *list, ngx_analytics_fail_t *fail);
-static ngx_int_t ngx_analytics_store_bad(ngx_analytics_store_conf_t *conf,
-    ngx_analytics_part_t *part, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_store_retain(ngx_analytics_store_conf_t *conf,
     ngx_analytics_store_list_t *list, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_store_gap(ngx_analytics_store_conf_t *conf,
@@ -114,7 +112,8 @@ ngx_analytics_store_stat(ngx_analytics_store_conf_t *conf,
 
         if (db == NULL) {
             return (fail->err == EBADMSG)
-                   ? ngx_analytics_store_bad(conf, &list->parts[i], fail)
+                   ? ngx_analytics_parts_bad(conf->dir, conf->path,
+                                             &list->parts[i], 0, fail)
                    : NGX_ERROR;
         }
 
@@ -128,27 +127,6 @@ ngx_analytics_store_stat(ngx_analytics_store_conf_t *conf,
     }
 
     return NGX_DECLINED;
-}
-
-
-static ngx_int_t
-ngx_analytics_store_bad(ngx_analytics_store_conf_t *conf,
-    ngx_analytics_part_t *part, ngx_analytics_fail_t *fail)
-{
-    char  name[NGX_ANALYTICS_PART_NAME];
-    char  bad[NGX_ANALYTICS_PART_NAME + sizeof(".bad")];
-
-    ngx_analytics_part_name(name, part->from, part->to);
-    snprintf(bad, sizeof(bad), "%s.bad", name);
-
-    ngx_analytics_fault_stop("bad");
-
-    if (renameat(conf->dir, name, conf->dir, bad) == -1) {
-        ngx_analytics_failed(fail, "rename() of", conf->path, name);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
 }
 
 

@@ -12,8 +12,9 @@
  *
  * Who does this holds a lease, a flock() on "lock.store".
  *
- * A part that SQLite cannot read is renamed to "....bad" and made again from
- * the log as far as that reaches; until then, its range is missing.
+ * A part that SQLite cannot read is renamed to "....bad", by whoever finds
+ * that, and made again from the log as far as that reaches; until then its
+ * range is read there, too.
  *
  * Copyright (C) The nginx analytics authors
  */
@@ -80,6 +81,17 @@ ngx_int_t ngx_analytics_parts_parse(const char *name,
     ngx_analytics_part_t *part, ngx_uint_t *bad);
 
 void ngx_analytics_store_free(ngx_analytics_store_list_t *list);
+
+/*
+ * Puts a part aside (NAME.bad) that cannot be read, as *fail says, and tells
+ * of it; by anybody.  With an inode, only if it is that file still.  NGX_OK,
+ * or NGX_ERROR and *fail.
+ */
+ngx_int_t ngx_analytics_parts_bad(int dir, const char *path,
+    ngx_analytics_part_t *part, ino_t inode, ngx_analytics_fail_t *fail);
+
+/* who is told, or NULL */
+extern void (*ngx_analytics_parts_told)(ngx_analytics_fail_t *fail);
 
 /*
  * Sets parts aside (NAME.ahead) that are of a log that went farther than

@@ -160,6 +160,7 @@ struct ngx_http_analytics_zone_s {
     ngx_http_analytics_job_t  checkpoint;
     ngx_http_analytics_job_t  store_job;
     ngx_msec_t                stored;         /* when it was looked at last */
+    ngx_atomic_uint_t         store_bad;      /* parts put aside by then */
     int64_t                   period_next;    /* when one is over */
     ngx_http_analytics_job_t  erasing;
     ngx_http_analytics_job_t  pseudonyms_job;
@@ -696,6 +697,9 @@ void ngx_http_analytics_checkpoint_last(ngx_http_analytics_zone_t *zone);
 
 
 /* the store: ngx_http_analytics_store.c */
+
+/* In a process that serves. */
+void ngx_http_analytics_store_init(void);
 
 /* A job. */
 void ngx_http_analytics_store_run(ngx_http_analytics_zone_t *zone);

@@ -324,6 +324,7 @@ ngx_http_analytics_init_process(ngx_cycle_t *cycle)
         }
     }
 
+    ngx_http_analytics_store_init();
     ngx_http_analytics_task_init();
     ngx_http_analytics_stream_init();
 

@@ -26,6 +26,29 @@ static void ngx_http_analytics_store_trim(ngx_http_analytics_zone_t *zone,
     ngx_analytics_store_conf_t *conf);
 static void ngx_http_analytics_store_tail(ngx_http_analytics_zone_t *zone,
     ngx_analytics_tail_t *tail);
+static void ngx_http_analytics_store_told(ngx_analytics_fail_t *fail);
+
+
+/* how many parts this process has put aside */
+static ngx_atomic_t  ngx_http_analytics_store_bad;
+
+
+void
+ngx_http_analytics_store_init(void)
+{
+    ngx_analytics_parts_told = ngx_http_analytics_store_told;
+}
+
+
+static void
+ngx_http_analytics_store_told(ngx_analytics_fail_t *fail)
+{
+    (void) ngx_atomic_fetch_add(&ngx_http_analytics_store_bad, 1);
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "a part of an analytics store was put aside, to be made "
+                  "again from the log: %s", fail->text);
+}
 
 
 ngx_uint_t
@@ -37,6 +60,7 @@ ngx_http_analytics_store_due(ngx_http_analytics_zone_t *zone)
 
     return zone->store
            && (zone->log.control->store_seq == 0
+               || zone->store_bad != ngx_http_analytics_store_bad
                || ngx_http_analytics_store_behind(zone)
                   >= NGX_ANALYTICS_STORE_MIN
                || ngx_current_msec - zone->stored
@@ -78,6 +102,8 @@ ngx_http_analytics_store_run(ngx_http_analytics_zone_t *zone)
     if (fd == -1) {
         return;
     }
+
+    zone->store_bad = ngx_http_analytics_store_bad;
 
     ngx_http_analytics_job_aside(zone, ngx_http_analytics_store_work, 1);
 

@@ -338,9 +338,22 @@ ngx_http_analytics_stream_found(ngx_http_analytics_stream_t *s)
         return ngx_http_analytics_stream_ahead(s);
     }
 
-    if (rc == NGX_DONE) {
-        s->incomplete = ngx_analytics_find_incomplete(s->find) ? 1 : 0;
+    if (rc == NGX_ERROR || !ngx_analytics_find_incomplete(s->find)) {
+        return rc;
     }
+
+    if (s->sent && !s->incomplete) {
+
+        /* the header has said that it is all */
+
+        s->fail.err = 0;
+        ngx_memcpy(s->fail.text, "a part was damaged meanwhile",
+                   sizeof("a part was damaged meanwhile"));
+
+        return NGX_ERROR;
+    }
+
+    s->incomplete = 1;
 
     return rc;
 }
@@ -436,6 +449,10 @@ ngx_http_analytics_stream_ahead(ngx_http_analytics_stream_t *s)
     s->conf_find.filter.after = 1;
     s->conf_find.filter.after_time = last.time;
     s->conf_find.filter.after_id = last.id;
+
+    if (ngx_analytics_find_incomplete(s->find)) {
+        s->incomplete = 1;
+    }
 
     ngx_analytics_find_close(s->find);
     s->find = NULL;
