@@ -33,6 +33,7 @@ struct ngx_analytics_find_s {
     ngx_uint_t                    opened;    /* were opened by now */
 
     ngx_analytics_source_t       *given;     /* whose row was given last */
+    ngx_uint_t                    stored;    /* there is or was a part */
     ngx_uint_t                    incomplete;
 };
 
@@ -167,6 +168,7 @@ ngx_analytics_find_sources(ngx_analytics_find_t *f,
         return NGX_ERROR;
     }
 
+    f->stored = (list->to != 0);
     end = list->from;
 
     for (i = 0; i < list->n; i++) {
@@ -446,6 +448,12 @@ ngx_analytics_find_open_next(ngx_analytics_find_t *f,
 
             f->incomplete = 1;
             rc = NGX_OK;
+
+        } else if (f->stored && source->select.log.begin > source->part.from)
+        {
+            /* from 0 on, it is what there is */
+
+            f->incomplete = 1;
         }
 
         return (rc == NGX_OK) ? ngx_analytics_find_advance(f, source, fail)

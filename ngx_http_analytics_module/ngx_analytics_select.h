@@ -106,6 +106,7 @@ typedef struct {
     size_t                   n;
     size_t                   size;
     size_t                   next;
+    uint64_t                 begin;          /* of the first segment read */
 } ngx_analytics_select_log_t;
 
 ngx_int_t ngx_analytics_select_log_open(ngx_analytics_select_log_t *s,

@@ -98,6 +98,7 @@ ngx_analytics_select_log_open(ngx_analytics_select_log_t *s, int dir,
     ngx_memzero(s, sizeof(ngx_analytics_select_log_t));
 
     rc = ngx_analytics_reader_open(&reader, dir, path, from, fail);
+    s->begin = reader.segment.position;
 
     while (rc == NGX_OK) {
         rc = ngx_analytics_reader_next(&reader, to, &record, fail);

@@ -7,12 +7,24 @@
 use strict;
 use warnings;
 
+use Fcntl qw(:flock);
 use Test::More;
+use Time::HiRes qw(sleep);
 
 use Analytics::Fault;
 use Analytics::Parts;
 use Analytics::Test;
 use Analytics::Torture;
+
+# What is mounted in a namespace of our own is gone when we are.
+
+if ($> == 0 && !$ENV{ANALYTICS_NAMESPACE}
+    && system('unshare -m true 2>/dev/null') == 0)
+{
+    $ENV{ANALYTICS_NAMESPACE} = 1;
+    exec 'unshare', '-m', $^X, (map { "-I$_" } @INC), $0
+        or die "unshare: $!\n";
+}
 
 plan skip_all => 'no module with fault points' unless Analytics::Fault::available();
 
@@ -62,6 +74,13 @@ sub killed {
 }
 
 
+sub last_id {
+    my ($lines) = @_;
+
+    return ($lines->[-1] // '') =~ /^\{"id":(\d+),/ ? $1 : 0;
+}
+
+
 subtest 'killed at each point of filling and merging' => sub {
     my ($nginx, $fault) = faulty();
     my $sender = $nginx->sender(clients => 2, pause => 0.1,
@@ -90,6 +109,383 @@ subtest 'killed at each point of filling and merging' => sub {
     cmp_ok files_agree($nginx->data, 'at last'), '>', 1, 'there is a store';
     $nginx->restart;
     $nginx->stop;
+};
+
+
+subtest 'killed while it forgets' => sub {
+    my ($nginx, $fault) = faulty(retain => 'totals=all events=200k');
+    my $sender = $nginx->sender(clients => 2, pause => 0.1,
+        sizes => \@SIZES)->start;
+    my $n = 0;
+
+    for my $round (['drop'], ['dropped'], ['trim'], [trim => 'trim']) {
+        my $all = ++$n % 4 < 2;
+
+        killed($nginx, $fault, $all, @$round);
+        killed($nginx, $fault, !$all, @$round) if long();
+    }
+
+    $sender->stop;
+    ok caught_up($nginx, $LEAST), 'the store catches up';
+    $nginx->kill_at_once->restart;
+    ok caught_up($nginx, $LEAST), 'and after a restart';
+    export_agrees($nginx, 'afterwards');
+
+    my $log = log_lines($nginx->data);
+
+    is $nginx->json('/stats/total')->{total_events}, last_id($log),
+        'all are counted';
+    cmp_ok @$log, '<', last_id($log), 'some were forgotten';
+
+    $nginx->kill_at_once;
+    files_agree($nginx->data, 'at last');
+    $nginx->restart;
+    $nginx->stop;
+};
+
+
+# At any moment; some rounds may meet nothing.
+
+sub at_random {
+    my ($rounds, $nginx, %sender) = @_;
+
+    my $sender = $nginx->sender(clients => 2, sizes => \@SIZES, %sender)
+        ->start;
+
+    for my $round (1 .. $rounds) {
+        sleep 0.1 + rand 0.7;
+
+        $kills++;
+
+        if ($round % 2) {
+            my @workers = $nginx->workers;
+
+            kill 'KILL', $workers[rand @workers] if @workers;
+            next;
+        }
+
+        $nginx->kill_at_once;
+        files_agree($nginx->data, "round $round");
+        $nginx->restart;
+    }
+
+    $sender->stop;
+    ok caught_up($nginx), 'the store catches up';
+    export_agrees($nginx, 'afterwards');
+    $nginx->settle('the accounts', $sender);
+    $nginx->kill_at_once;
+    ok files_agree($nginx->data, 'at last'), 'there is a store';
+    $nginx->restart;
+    $nginx->stop;
+}
+
+
+subtest 'killed at any moment' => sub {
+    my ($nginx) = faulty();
+
+    at_random(long() ? 50 : 4, $nginx, pause => 0.1);
+};
+
+
+subtest 'killed at any moment, with parts as large as they are' => sub {
+    plan skip_all => 'it takes minutes' unless long();
+
+    at_random(50, Analytics::Torture->new(zone => '32m',
+        log => 'store on; checkpoint size=1m time=1s;')->start,
+        sizes => [[1, 500, 1000, 0]]);
+};
+
+
+# From here on nobody is killed.
+
+my $posted = 0;
+
+sub post {
+    my ($nginx, $lists) = @_;
+
+    for (1 .. $lists) {
+        my $list = join ',', map { $posted++; sprintf '{"user_id":"u%d",'
+            . '"event_type":"t%d","metadata":{"n":%d}}', $posted % 97,
+            $posted % 7, $posted } 1 .. 600;
+
+        $nginx->post('/events/', "[$list]")->{status} == 201 or die;
+    }
+}
+
+
+# Adds some parts, until there are two at least.  Returns the second one.
+
+sub filled {
+    my ($nginx, $lists) = @_;
+
+    my @parts;
+
+    while ($lists-- > 0 || @parts < 2) {
+        post($nginx, 1);
+        caught_up($nginx, $LEAST) or die "the store does not catch up\n";
+        @parts = part_files($nginx->data);
+    }
+
+    return $nginx->data . "/$parts[1][0]";
+}
+
+
+sub damage {
+    my ($file, $at, $bytes) = @_;
+
+    open my $fh, '+<:raw', $file or die "$file: $!\n";
+    seek $fh, $at, 0;
+    print $fh $bytes;
+    close $fh or die;
+}
+
+
+my %DAMAGE = (
+    'removed'      => sub { unlink $_[0] },
+    'cut short'    => sub { truncate $_[0], -s($_[0]) / 3 },
+    'cut to a page' => sub { truncate $_[0], 8192 },
+    'emptied'      => sub { truncate $_[0], 0 },
+    'not SQLite'   => sub { damage($_[0], 0, 'x' x -s $_[0]) },
+    'another file' => sub {
+        Analytics::Test::write_file("$_[0].new", 'nothing');
+        rename "$_[0].new", $_[0];
+    },
+    'another part' => sub {
+        my $other = $_[0] =~ s{[^/]+$}{}r
+            . (part_files($_[0] =~ s{/[^/]+$}{}r))[0][0];
+
+        system('cp', '-p', $other, "$_[0].new");
+        rename "$_[0].new", $_[0];
+    },
+    'without its header' => sub { damage($_[0], 0, "\xff" x 100) },
+    'with pages of zeros' => sub {
+        damage($_[0], 8192, "\0" x (-s($_[0]) - 8192));
+    },
+    'with noise in it' => sub {
+        damage($_[0], 8192 * int((-s $_[0]) / 32768), join '',
+            map { chr rand 256 } 1 .. (-s $_[0]) / 2);
+    },
+);
+
+
+subtest 'a part that is damaged under nginx' => sub {
+    my ($nginx) = faulty(workers => 1);
+
+    $nginx->expect_log(qr/a part of an analytics store was put aside/);
+
+    for my $what (sort keys %DAMAGE) {
+        my $file = filled($nginx, 4);
+
+        # who answers has it open
+
+        export_agrees($nginx, "$what: before") or last;
+
+        my ($worker) = $nginx->workers;
+        my $log = length $nginx->error_log;
+
+        $DAMAGE{$what}->($file);
+        export_agrees($nginx, "$what: then") or last;
+
+        is_deeply [$nginx->workers], [$worker], 'by the same process';
+        like substr($nginx->error_log, $log),
+            qr/\[error\].*put aside.*\Q$file\E/,
+            'the error log names it' if $what ne 'removed';
+
+        filled($nginx, 1);
+        ok wait_for(sub { !glob "$file.bad" }), 'it was made again';
+        export_agrees($nginx, "$what: afterwards") or last;
+    }
+
+    $nginx->kill_at_once;
+    files_agree($nginx->data, 'at last');
+    $nginx->restart;
+    $nginx->stop;
+};
+
+
+# SQLite has no checksums: what a bit was in a text it cannot tell.
+
+subtest 'bits of a part are wrong' => sub {
+    my ($nginx) = faulty(workers => 1);
+
+    $nginx->expect_log(qr/a part of an analytics store was put aside/);
+
+    my $file = filled($nginx, 4);
+    my ($worker) = $nginx->workers;
+    my ($wrong, $noticed, $exact) = (0, 0, 0);
+
+    for (1 .. (long() ? 500 : 25)) {
+        my $at = int rand -s $file;
+        my $byte = substr Analytics::Test::read_file($file), $at, 1;
+
+        damage($file, $at, chr(ord($byte) ^ 1 << int rand 8));
+
+        my $answer = $nginx->get('/events/export');
+        my $user = $nginx->get('/events/?user_id=u5&limit=1000');
+
+        $wrong++ if $answer->{status} != 200 || $user->{status} != 200;
+        $exact++ if same($nginx, $answer);
+
+        if (-e "$file.bad") {
+            $noticed++;
+            rename "$file.bad", $file;
+        }
+
+        damage($file, $at, $byte);
+    }
+
+    is $wrong, 0, 'there is an answer each time';
+    is_deeply [$nginx->workers], [$worker], 'of the same process';
+    note "$noticed were noticed, $exact changed no answer";
+
+    export_agrees($nginx, 'when they are right again');
+    $nginx->stop;
+};
+
+
+sub same {
+    my ($nginx, $answer) = @_;
+
+    return "@{ export_lines($answer->{body}) }" eq join ' ',
+        map { Analytics::Parts::exported($_) } @{ log_lines($nginx->data) };
+}
+
+
+subtest 'a part is damaged, and the log does not reach back so far' => sub {
+    my ($nginx) = faulty(workers => 1);
+
+    $nginx->expect_log(qr/a part of an analytics store was put aside/);
+
+    my $file = filled($nginx, 6);
+    my $all = @{ log_lines($nginx->data) };
+    my ($to) = $file =~ /-0*(\d+)\.db$/;
+
+    # whole files of the log that lie before the part's end
+
+    my @segments = sort glob $nginx->data . '/*.log';
+
+    unlink $segments[0];
+
+    my $left = @{ log_lines($nginx->data) };
+
+    cmp_ok $left, '<', $all, 'the log has lost its beginning';
+    truncate $nginx->data . '/' . (part_files($nginx->data))[0][0], 9000;
+
+    for my $when ('at once', 'later') {
+        my $answer = $nginx->get('/events/export');
+
+        is $answer->{status}, 200, "$when: there is an answer";
+        like $answer->header('X-Analytics-Exact') // '', qr/^false/,
+            'it says that it is not all';
+        cmp_ok scalar(@{ export_lines($answer->{body}) }), '<', $all,
+            'it is not';
+
+        $all += 600;
+        filled_behind($nginx);
+    }
+
+    cmp_ok $nginx->health->{store}{missing_bytes}, '>', 0,
+        'health says so, too';
+    $nginx->stop;
+};
+
+
+sub filled_behind {
+    my ($nginx) = @_;
+
+    my $parts = () = part_files($nginx->data);
+
+    post($nginx, 1);
+    wait_for(sub { (() = part_files($nginx->data)) > $parts })
+        or die "the store is not filled\n";
+}
+
+
+subtest 'files that others have locked' => sub {
+    my ($nginx) = faulty(workers => 1);
+    my @held;
+
+    filled($nginx, 6);
+
+    for my $part (part_files($nginx->data)) {
+        my $file = $nginx->data . "/$part->[0]";
+
+        open my $fh, '+<', $file or die;
+        flock $fh, LOCK_EX | LOCK_NB or die;
+
+        open my $sqlite, '|-', 'sqlite3', $file or die;
+        syswrite $sqlite, "BEGIN EXCLUSIVE;\n.shell touch $file.held\n";
+        wait_for(sub { unlink "$file.held" }) or die "not locked\n";
+
+        push @held, $fh, $sqlite;
+    }
+
+    export_agrees($nginx, 'locked');
+
+    my $before = () = part_files($nginx->data);
+
+    filled($nginx, 3);
+    ok wait_for(sub {
+        (() = part_files($nginx->data)) < $before
+    }), 'they are merged';
+    export_agrees($nginx, 'and merged');
+
+    close $_ for @held;
+    $nginx->kill_at_once;
+    files_agree($nginx->data, 'at last');
+    $nginx->restart;
+    $nginx->stop;
+};
+
+
+subtest 'a disk that is full for the store' => sub {
+    my $nginx = Analytics::Torture->new(zone => '8m', workers => 1,
+        log => 'store on; sync 100ms; segment 64k;');
+    my $fault = Analytics::Fault->new($nginx->dir . '/fault');
+    my $data  = $nginx->data;
+
+    $nginx->set($fault->environment)
+        ->expect_log(qr/the store was not filled/, qr/a checkpoint|failed/);
+    mkdir $data;
+
+    plan skip_all => 'nothing can be mounted'
+        unless $ENV{ANALYTICS_NAMESPACE} && system('mount', '-t', 'tmpfs',
+            '-o', 'size=8m,mode=0700', 'none', $data) == 0;
+
+    eval {
+        $nginx->start;
+        filled($nginx, 2);
+
+        # nothing is filled until there is no room
+
+        open my $lease, '+<', "$data/lock.store" or die;
+        flock $lease, LOCK_EX or die;
+        post($nginx, 10);
+
+        open my $ballast, '>', "$data/ballast" or die;
+        1 while defined syswrite $ballast, 'x' x 65536;
+        truncate $ballast, (-s $ballast) - 200_000 or die;
+        close $_ for $ballast, $lease;
+
+        ok wait_for(sub { $nginx->error_log =~ /store was not filled/ }),
+            'the error log says that the store cannot be filled';
+
+        post($nginx, 1);
+        export_agrees($nginx, 'events are taken, and there at once');
+
+        unlink "$data/ballast" or die;
+        ok caught_up($nginx, $LEAST), 'there is room: the store catches up';
+        export_agrees($nginx, 'afterwards');
+
+        $nginx->kill_at_once;
+        files_agree($data, 'at last');
+        $nginx->restart;
+        $nginx->stop;
+        1;
+    } or fail $@;
+
+    $nginx->kill_all;
+    system('umount', '-l', $data);
 };
 
 
