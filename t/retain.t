@@ -72,7 +72,11 @@ sub newest {
 
 ok newest(), 'the last events are there, the first are not';
 
-my $log = Analytics::Log->read($dir);
+# a file may go while it is read
+
+my $log;
+
+wait_for(sub { $log = eval { Analytics::Log->read($dir) } }) or die $@;
 
 is_deeply $log->{damage}, [], 'what is left of the log is whole';
 is $log->{next}, $posted + 1, 'up to the last event';
