@@ -26,7 +26,8 @@ if ($> == 0 && !$ENV{ANALYTICS_NAMESPACE}
         or die "unshare: $!\n";
 }
 
-plan skip_all => 'no module with fault points' unless Analytics::Fault::available();
+plan skip_all => 'no module with fault points'
+    unless Analytics::Fault::available();
 
 # its parts are this small
 
@@ -192,7 +193,7 @@ subtest 'killed at any moment, with parts as large as they are' => sub {
 
     at_random(50, Analytics::Torture->new(zone => '32m',
         log => 'store on; checkpoint size=1m time=1s;')->start,
-        sizes => [[1, 500, 1000, 0]]);
+        sizes => [[1, 500, 1000, 0]], pause => 0.2);
 };
 
 

@@ -16,7 +16,8 @@ use Analytics::Parts;
 use Analytics::Test;
 use Analytics::Torture;
 
-plan skip_all => 'no module with fault points' unless Analytics::Fault::available();
+plan skip_all => 'no module with fault points'
+    unless Analytics::Fault::available();
 
 my $nginx = Analytics::Torture->new(zone => '32m', locations =>
     'location /users/ { analytics_erase site; }', log =>
@@ -28,7 +29,7 @@ $nginx->set($fault->environment)->expect_log(qr/users could not be erased yet/);
 $nginx->start;
 
 my $dir    = $nginx->data;
-my $sender = $nginx->sender(clients => 2, pause => 0.1,
+my $sender = $nginx->sender(clients => 2, pause => 0.3,
     sizes => [[1, 100, 300, 0], [1, 1, 1, 0]])->start;
 
 my ($kills, $victims) = (0, 0);

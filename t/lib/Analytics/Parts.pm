@@ -20,7 +20,8 @@ our @EXPORT = qw(log_lines part_lines part_files export_lines same_lines
 my $TOOL = $ENV{ANALYTICS_LOG}
     || Analytics::Test::root_dir() . '/build/analytics-log';
 
-my $TIME = "strftime('%%Y-%%m-%%dT%%H:%%M:%%S', (%1\$s) / 1000000, 'unixepoch')"
+my $TIME = "strftime('%%Y-%%m-%%dT%%H:%%M:%%S', (%1\$s) / 1000000,"
+    . " 'unixepoch')"
     . " || CASE WHEN (%1\$s) %% 1000000 = 0 THEN ''"
     . " WHEN (%1\$s) %% 1000 = 0"
     . " THEN printf('.%%03d', (%1\$s) / 1000 %% 1000)"
@@ -118,8 +119,10 @@ sub exported {
     return undef if $line =~ /^\{"id":\d+,"user":null,/;
 
     $line =~ s/,"user":/,"user_id":/;
-    $line =~ s/,"type":("(?:[^"\\]|\\.)*"),"time":("[^"]*"),"received":"[^"]*"/,"event_type":$1,"timestamp":$2/;
-    $line =~ s/,"properties":/,"metadata":/ or $line =~ s/\}$/,"metadata":{}}/;
+    $line =~ s/,"type":("(?:[^"\\]|\\.)*"),"time":/,"event_type":$1,"timestamp":/;
+    $line =~ s/("timestamp":"[^"]*"),"received":"[^"]*"/$1/;
+    $line =~ s/,"properties":/,"metadata":/
+        or $line =~ s/\}$/,"metadata":{}}/;
 
     return $line;
 }
