@@ -36,7 +36,7 @@ help:
 
 
 run: setup-run
-	@$(MAKE) --no-print-directory -s module html reader
+	@$(MAKE) --no-print-directory -s module html tools
 	@exec misc/run.sh
 
 test: setup-test
@@ -113,16 +113,25 @@ $(FAULTY): $(BUILD)/faults/Makefile $(SOURCES)
 , := ,
 
 
-# The log's reader: a program of its own.
+# Programs of their own: one that reads a log, and one that sends files to a
+# location that collects.
 
 READER = $(BUILD)/analytics-log
+IMPORT = $(BUILD)/analytics-import
 
-.PHONY: reader
+.PHONY: tools reader import
+tools: reader import
 reader: $(READER)
+import: $(IMPORT)
 
 $(READER): misc/analytics-log.c $(BUILD)/gcc/Makefile $(SOURCES)
 	@gcc -O2 -Wall -Wextra -Werror -Wno-unused-parameter $(HARDENING) \
 	    $(INCLUDES) -o $@ $< $(FLOORS) $(LIBS)
+
+$(IMPORT): $(wildcard misc/import/*)
+	@mkdir -p $(@D)
+	@gcc -O2 -Wall -Wextra -Werror $(HARDENING) -o $@ \
+	    $(wildcard misc/import/*.c) -lcurl -lcjson -lcrypto -lz
 
 
 # The pages, staged with the libraries that npm brings.
@@ -231,7 +240,8 @@ $(BROWSER): t/page/package.json t/page/package-lock.json
 	@cd $(@D) && $(NPM)
 	@touch $@
 
-check: module html reader lint $(PRELOAD) $(SANITIZED) $(FAULTY) $(TESTS) $(PORTABLE) $(FUZZ) \
+check: module html tools lint $(PRELOAD) $(SANITIZED) $(FAULTY) $(TESTS) \
+		$(PORTABLE) $(FUZZ) \
 		$(BROWSER) $(BUILD)/clang/ngx_http_analytics_module.so
 	@$(MAKE) --no-print-directory static || echo "without the static build"
 	@echo "fuzzing, $(FUZZ_RUNS) inputs each"
@@ -245,7 +255,7 @@ prove:
 
 # the proofs in full
 torture: setup-test
-	@$(MAKE) --no-print-directory module reader $(PRELOAD) $(FAULTY)
+	@$(MAKE) --no-print-directory module tools $(PRELOAD) $(FAULTY)
 	@ANALYTICS_TORTURE=1 prove -v -I t/lib $(PROVE) t/torture/
 
 # the same module with sanitizers; loads and pages were tried without
@@ -272,13 +282,13 @@ TIDY = clang-analyzer-*,bugprone-*,-bugprone-easily-swappable-parameters,\
 -clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling
 
 lint: $(BUILD)/gcc/Makefile
-	@! grep -nE '^.{81}' $(SRC)/*.[ch] t/unit/*.[ch] t/fuzz/*.c \
+	@! grep -nE '^.{81}' $(SRC)/*.[ch] t/*/*.[ch] misc/*.c misc/*/*.[ch] \
 	    || { echo "lines over 80 columns"; exit 1; }
 	@! grep -nP '\t| +$$' $(SRC)/*.[ch] \
 	    || { echo "tabs, or white space at the end of a line"; exit 1; }
 	@cppcheck -q --error-exitcode=1 --inline-suppr --std=c99 \
 	    --enable=warning,performance,portability -I $(SRC) \
-	    --suppress=missingIncludeSystem $(SRC)
+	    --suppress=missingIncludeSystem $(SRC) misc/import
 	@clang-tidy --quiet --warnings-as-errors='*' --checks='-*,$(TIDY)' \
 	    $(CSOURCES) -- $(INCLUDES) -I $(NGINX_SRC)/src/http \
 	    -I $(NGINX_SRC)/src/http/modules -I $(NGINX_SRC)/src/http/v2 \
@@ -299,12 +309,13 @@ PREFIX = /usr/share/nginx-analytics
 MODULES = /usr/share/nginx/modules-available
 
 install: setup-run
-	@$(MAKE) --no-print-directory -s module html reader
+	@$(MAKE) --no-print-directory -s module html tools
 	install -D -m 644 $(MODULE) \
 	    $(DESTDIR)/usr/lib/nginx/modules/$(notdir $(MODULE)).new
 	mv $(DESTDIR)/usr/lib/nginx/modules/$(notdir $(MODULE)).new \
 	    $(DESTDIR)/usr/lib/nginx/modules/$(notdir $(MODULE))
 	install -D -m 755 $(READER) $(DESTDIR)/usr/bin/analytics-log
+	install -D -m 755 $(IMPORT) $(DESTDIR)/usr/bin/analytics-import
 	install -d $(DESTDIR)$(PREFIX)/html/vendor \
 	    $(DESTDIR)/etc/nginx/modules-enabled $(DESTDIR)$(MODULES)
 	install -m 644 $(BUILD)/html/*.* $(DESTDIR)$(PREFIX)/html
