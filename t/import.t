@@ -406,6 +406,12 @@ subtest 'what cannot be' => sub {
     is $code, 1, 'a server that does not collect there';
     like $said, qr/answers 40/, 'it says why';
 
+    ($code, $said) = import('--url=' . url($nginx, '/usage'),
+        write_text('other.ndjson', lines(2000)));
+
+    is $code, 1, 'events of another location';
+    like $said, qr/takes no line/, 'it says so, and does not ask for each';
+
     my $pid = open my $in, '-|', "$IMPORT -q --url=" . url($nginx)
         . " - < '$dir/x.ndjson' 2>&1";
     my $out = join '', <$in>;

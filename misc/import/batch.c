@@ -269,15 +269,13 @@ import_cut(import_t *im)
 
 /* Leaves a line out of the body. */
 static void
-import_drop(import_t *im, size_t i, const char *why)
+import_drop(import_t *im, size_t i)
 {
     size_t           len;
     import_entry_t  *entry;
 
     entry = &im->entries[i];
     len = entry->len;
-
-    import_bad_line(im->count, im->name, entry->line, why);
 
     memmove(im->body.data + entry->start, im->body.data + entry->start + len,
             im->body.len - entry->start - len);
@@ -292,10 +290,13 @@ import_drop(import_t *im, size_t i, const char *why)
 }
 
 
-static void
+/* Returns how many lines were left out. */
+static size_t
 import_refuse(import_t *im, import_refused_t *refused)
 {
-    size_t  i;
+    size_t  i, n, index, dropped[IMPORT_ERRORS];
+
+    n = 0;
 
     if (refused->n == 0) {
 
@@ -305,18 +306,32 @@ import_refuse(import_t *im, import_refused_t *refused)
             /* void */
         }
 
-        import_drop(im, i, refused->why);
-        return;
+        import_bad_line(im->count, im->name, im->entries[i].line,
+                        refused->why);
+        import_drop(im, i);
+
+        return 1;
     }
 
-    for (i = refused->n; i-- > 0; /* void */ ) {
-        if (refused->errors[i].index < im->n
-            && (i + 1 == refused->n
-                || refused->errors[i].index != refused->errors[i + 1].index))
-        {
-            import_drop(im, refused->errors[i].index, refused->errors[i].why);
+    /* of one line there may be several */
+
+    for (i = 0; i < refused->n; i++) {
+        index = refused->errors[i].index;
+
+        if (index >= im->n || (n && index <= dropped[n - 1])) {
+            continue;
         }
+
+        import_bad_line(im->count, im->name, im->entries[index].line,
+                        refused->errors[i].why);
+        dropped[n++] = index;
     }
+
+    for (i = n; i-- > 0; /* void */ ) {
+        import_drop(im, dropped[i]);
+    }
+
+    return n;
 }
 
 
@@ -326,9 +341,11 @@ import_send(import_t *im)
 {
     int                rc, n;
     char               key[IMPORT_SHA256], salt[64 + IMPORT_SHA256];
-    size_t             before;
+    size_t             count, dropped;
     uint64_t           accepted;
     import_refused_t   refused;
+
+    dropped = 0;
 
     while (im->n) {
         n = snprintf(salt, sizeof(salt), "analytics-import 1 %s %llu\n",
@@ -349,14 +366,21 @@ import_send(import_t *im)
             return rc;
         }
 
-        before = im->n;
+        count = import_refuse(im, &refused);
 
-        import_refuse(im, &refused);
-
-        if (im->n == before) {
+        if (count == 0) {
             import_error("%s: %s", im->url, refused.why);
             return -1;
         }
+
+        dropped += count;
+    }
+
+    /* a file of something else, or another location's events */
+
+    if (dropped >= IMPORT_ERRORS && im->count->accepted == 0) {
+        import_error("%s takes no line of \"%s\"", im->url, im->name);
+        return -1;
     }
 
     return 0;
