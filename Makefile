@@ -256,7 +256,7 @@ prove:
 # the proofs in full
 torture: setup-test
 	@$(MAKE) --no-print-directory module tools $(PRELOAD) $(FAULTY)
-	@ANALYTICS_TORTURE=1 prove -v -I t/lib $(PROVE) t/torture/
+	@ANALYTICS_TORTURE=1 prove -v -I t/lib $(PROVE) t/torture/ t/find.t
 
 # the same module with sanitizers; loads and pages were tried without
 prove-sanitized:
