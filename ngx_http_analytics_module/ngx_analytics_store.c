@@ -126,6 +126,10 @@ ngx_analytics_store_stat(ngx_analytics_store_conf_t *conf,
         ngx_analytics_db_put(db, 0);
     }
 
+    if (conf->tell) {
+        conf->tell(conf);
+    }
+
     return NGX_DECLINED;
 }
 

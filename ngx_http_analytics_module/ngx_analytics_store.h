@@ -102,7 +102,9 @@ ngx_int_t ngx_analytics_parts_ahead(int dir, const char *path, uint64_t tail,
     ngx_analytics_fail_t *fail);
 
 
-typedef struct {
+typedef struct ngx_analytics_store_conf_s  ngx_analytics_store_conf_t;
+
+struct ngx_analytics_store_conf_s {
     int                      dir;
     const char              *path;
     u_char                  *log_id;         /* 16 bytes */
@@ -126,7 +128,10 @@ typedef struct {
     uint64_t                 parts;
     uint64_t                 size;           /* bytes of files, */
     uint64_t                 missing;        /* and of the log, in between */
-} ngx_analytics_store_conf_t;
+
+    /* called as soon as that is known, before what takes long; or NULL */
+    void                   (*tell)(ngx_analytics_store_conf_t *conf);
+};
 
 
 /*

@@ -24,6 +24,7 @@ static ngx_int_t ngx_http_analytics_store_steps(
     ngx_http_analytics_zone_t *zone, ngx_analytics_store_conf_t *conf);
 static void ngx_http_analytics_store_trim(ngx_http_analytics_zone_t *zone,
     ngx_analytics_store_conf_t *conf);
+static void ngx_http_analytics_store_tell(ngx_analytics_store_conf_t *conf);
 static void ngx_http_analytics_store_tail(ngx_http_analytics_zone_t *zone,
     ngx_analytics_tail_t *tail);
 static void ngx_http_analytics_store_told(ngx_analytics_fail_t *fail);
@@ -149,6 +150,8 @@ ngx_http_analytics_store_work(ngx_http_analytics_zone_t *zone)
     conf.keep_time = zone->keep_time;
     conf.keep_size = zone->keep_size;
     conf.progress = ngx_http_analytics_store_progress;
+    conf.tell = ngx_http_analytics_store_tell;
+    conf.ctx = zone;
 
     /* what was not counted by period yet is needed for that */
 
@@ -227,15 +230,28 @@ ngx_http_analytics_store_steps(ngx_http_analytics_zone_t *zone,
             return NGX_ERROR;
         }
 
-        control->store_parts = conf->parts;
-        control->store_size = conf->size;
-        control->store_missing = conf->missing;
-        control->store = conf->to;
-        control->store_seq = conf->to_seq;
+        ngx_http_analytics_store_tell(conf);
 
     } while (rc == NGX_OK);
 
     return rc;
+}
+
+
+static void
+ngx_http_analytics_store_tell(ngx_analytics_store_conf_t *conf)
+{
+    ngx_analytics_control_t    *control;
+    ngx_http_analytics_zone_t  *zone;
+
+    zone = conf->ctx;
+    control = zone->log.control;
+
+    control->store_parts = conf->parts;
+    control->store_size = conf->size;
+    control->store_missing = conf->missing;
+    control->store = conf->to;
+    control->store_seq = conf->to_seq;
 }
 
 

@@ -457,6 +457,47 @@ test_questions(void)
 }
 
 
+/* How far the store is, is known before the next part is made. */
+
+static uint64_t  told_seq, told_to;
+
+static void
+tell(ngx_analytics_store_conf_t *conf)
+{
+    told_seq = conf->to_seq;
+    told_to = conf->to;
+
+    /* as if that took long: nothing is made */
+
+    conf->synced = conf->to;
+    conf->all = 0;
+}
+
+
+static void
+test_told(void)
+{
+    uint64_t                    to, seq;
+    ngx_analytics_fail_t        fail;
+    ngx_analytics_store_conf_t  conf;
+
+    configure(&conf);
+    must(work(&conf) < 100);
+
+    to = conf.to;
+    seq = conf.to_seq;
+
+    append(50);
+    configure(&conf);
+    conf.tell = tell;
+
+    (void) ngx_analytics_store_step(&conf, &fail);
+
+    is_u64(told_to, to, "the store's end is told first");
+    is_u64(told_seq, seq, "and its next event");
+}
+
+
 /* A part that is lost is made again from the log. */
 
 static void
@@ -565,6 +606,7 @@ main(void)
     }
 
     test_questions();
+    test_told();
     test_damage();
     test_retention();
 
