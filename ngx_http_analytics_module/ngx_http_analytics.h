@@ -738,8 +738,8 @@ void ngx_http_analytics_erasing_run(ngx_http_analytics_zone_t *zone);
 
 
 /*
- * Users under pseudonyms: ngx_http_analytics_pseudonyms.c.  Without "pseudonyms"
- * these do nothing, and return NGX_OK.
+ * Users under pseudonyms: ngx_http_analytics_pseudonyms.c.  Where a zone has
+ * none, these do nothing and return NGX_OK.
  */
 
 ngx_int_t ngx_http_analytics_pseudonyms_init(ngx_http_analytics_zone_t *zone);
