@@ -8,7 +8,7 @@ run="nginx nginx-dev gcc make libc6-dev libcjson-dev zlib1g-dev libssl-dev
      libsqlite3-dev libcurl4-openssl-dev"
 test="$run perl clang libclang-rt-14-dev nghttp2-client chromium
       fonts-dejavu-core cppcheck clang-tidy procps sqlite3"
-bench="$run perl wrk libnginx-mod-http-lua lua-cjson"
+bench="$run perl wrk libnginx-mod-http-lua lua-cjson sqlite3"
 
 case "${1-}" in
     run)    packages=$run ;;

@@ -109,6 +109,10 @@ sub found {
 
     push @rows, $self->asking($ours);
 
+    $ours->stop;
+
+    push @rows, $self->dropping($ours);
+
     $ours->discard;
 
     return @rows;
@@ -295,6 +299,53 @@ sub asking {
     end_process($pid, 'TERM');
 
     return @rows;
+}
+
+
+# What "retain" does: unlink() of the store's oldest files, and of the log's
+# segments that lie before their end.
+
+sub dropping {
+    my ($self, $nginx) = @_;
+
+    my $dir   = $nginx->dir . '/data/foun';
+    my @parts = sort glob "$dir/*-*.db";
+    my ($end, $events, @files) = (0, 0);
+
+    @parts = grep { m{/\d+-\d+\.db$} } @parts;
+
+    while ($events < LISTS * 100) {
+        my $part = shift @parts or die "there are no files to be dropped\n";
+
+        ($end) = $part =~ /-(\d+)\.db$/;
+        $events += `sqlite3 -readonly '$part' 'SELECT count(*) FROM events'`;
+        push @files, $part;
+    }
+
+    my @segments = sort glob "$dir/*.log";
+
+    for my $i (0 .. $#segments - 1) {
+        push @files, $segments[$i]
+            if ($segments[$i + 1] =~ /(\d+)\.log$/)[0] <= $end;
+    }
+
+    system 'sync';
+
+    my $since = time;
+
+    unlink($_) == 1 or die "$_: $!\n" for @files;
+
+    my $took = 1000 * (time - $since);
+
+    return {
+        what     => 'dropping 10 % of 10M events: files of the store and of '
+            . 'the log',
+        measured => sprintf('%.1f ms', $took),
+        value    => $took,
+        floor    => 100, aim => 10, unit => ' ms', less => 1,
+        detail   => sprintf('%d files with %.2fM events', scalar @files,
+            $events / 1e6),
+    };
 }
 
 
