@@ -308,7 +308,7 @@ sub asking {
 sub dropping {
     my ($self, $nginx) = @_;
 
-    my $dir   = $nginx->dir . '/data/foun';
+    my $dir   = $nginx->dir . '/foun';
     my @parts = sort glob "$dir/*-*.db";
     my ($end, $events, @files) = (0, 0);
 
