@@ -40,7 +40,7 @@ run: setup-run
 	@exec misc/run.sh
 
 test: setup-test
-	@$(MAKE) --no-print-directory check
+	@$(MAKE) --no-print-directory -j 2 check
 
 bench: setup-bench
 	@$(MAKE) --no-print-directory -s module
@@ -248,7 +248,8 @@ check: module html tools lint $(PRELOAD) $(SANITIZED) $(FAULTY) $(TESTS) \
 	@$(foreach f,$(FUZZERS),$(call fuzz,$(f),-runs=$(FUZZ_RUNS) -seed=1) \
 	    > $(BUILD)/fuzz/$(f).log 2>&1 \
 	    || { tail -40 $(BUILD)/fuzz/$(f).log; exit 1; };)
-	@$(MAKE) --no-print-directory prove prove-sanitized
+	@$(MAKE) --no-print-directory prove
+	@$(MAKE) --no-print-directory prove-sanitized
 
 prove:
 	@prove -I t/lib $(PROVE) $(TESTS) $(PORTABLE) t/ t/torture/
@@ -289,9 +290,10 @@ lint: $(BUILD)/gcc/Makefile
 	@cppcheck -q --error-exitcode=1 --inline-suppr --std=c99 \
 	    --enable=warning,performance,portability -I $(SRC) \
 	    --suppress=missingIncludeSystem $(SRC) misc/import
-	@clang-tidy --quiet --warnings-as-errors='*' --checks='-*,$(TIDY)' \
-	    $(CSOURCES) -- $(INCLUDES) -I $(NGINX_SRC)/src/http \
-	    -I $(NGINX_SRC)/src/http/modules -I $(NGINX_SRC)/src/http/v2 \
+	@printf '%s\n' $(CSOURCES) | xargs -P 2 -n 10 bash -c 'clang-tidy \
+	    --quiet --warnings-as-errors="*" --checks="-*,$(TIDY)" "$$@" -- \
+	    $(INCLUDES) -I $(NGINX_SRC)/src/http \
+	    -I $(NGINX_SRC)/src/http/modules -I $(NGINX_SRC)/src/http/v2' tidy \
 	    2> $(BUILD)/tidy.log || { cat $(BUILD)/tidy.log; exit 1; }
 
 

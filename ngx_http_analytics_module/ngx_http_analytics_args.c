@@ -280,10 +280,11 @@ ngx_http_analytics_uri_name(ngx_http_request_t *r, ngx_str_t *suffix,
         raw.len--;
     }
 
-    if (raw.len < suffix->len
-        || ngx_memcmp(raw.data + raw.len - suffix->len, suffix->data,
-                      suffix->len)
-           != 0)
+    if (suffix->len
+        && (raw.len < suffix->len
+            || ngx_memcmp(raw.data + raw.len - suffix->len, suffix->data,
+                          suffix->len)
+               != 0))
     {
         return NGX_DECLINED;
     }
