@@ -51,26 +51,8 @@ setup-run setup-test setup-bench: setup-%:
 
 
 # The module.  Debian's nginx is configured as it was, with ours beside it.
-# $(1) build folder, $(2) how to add it, $(3) compiler, $(4) more flags
-
-define configure
-	mkdir -p $(1)
-	cd $(NGINX_SRC) && . ./conf_flags && ./configure \
-	    "$${NGX_CONF_FLAGS[@]}" --builddir=$(1) $(2)=$(TOP) \
-	    --with-cc=$(3) --with-cc-opt="-O2 -fPIC $(4)" \
-	    --with-ld-opt="-fPIC $(5)" > $(1)/configure.log 2>&1 \
-	    || { tail -20 $(1)/configure.log; exit 1; }
-endef
-
-define compile
-	$(MAKE) -s -C $(NGINX_SRC) -f $(1)/Makefile modules
-	@mkdir -p $(@D)
-	@cp $(1)/$(@F) $@.new && mv $@.new $@
-endef
 
 HARDENING = -D_FORTIFY_SOURCE=2 -fstack-protector-strong
-SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all \
-	-fno-omit-frame-pointer
 
 module: $(MODULE)
 
@@ -85,30 +67,73 @@ $(STAMP): FORCE
 FORCE:
 
 $(BUILD)/gcc/Makefile: config $(STAMP)
-	@$(call configure,$(BUILD)/gcc,--add-dynamic-module,gcc,$(HARDENING))
-
-$(BUILD)/clang/Makefile: config $(STAMP)
-	@$(call configure,$(BUILD)/clang,--add-dynamic-module,clang,)
-
-$(BUILD)/asan/Makefile: config $(STAMP)
-	@$(call configure,$(BUILD)/asan,--add-dynamic-module,gcc,$(SANITIZE), \
-	    -fsanitize=address$(,)undefined)
-
-$(BUILD)/faults/Makefile: config $(STAMP)
-	@$(call configure,$(BUILD)/faults,--add-dynamic-module,gcc, \
-	    -DNGX_ANALYTICS_FAULTS=1 -DNGX_ANALYTICS_STORE_SCALE=64)
+	@mkdir -p $(@D)
+	@cd $(NGINX_SRC) && . ./conf_flags && ./configure \
+	    "$${NGX_CONF_FLAGS[@]}" --builddir=$(@D) \
+	    --add-dynamic-module=$(TOP) \
+	    --with-cc=gcc --with-cc-opt="-O2 -fPIC $(HARDENING)" \
+	    --with-ld-opt=-fPIC > $(@D)/configure.log 2>&1 \
+	    || { tail -20 $(@D)/configure.log; exit 1; }
 
 $(MODULE): $(BUILD)/gcc/Makefile $(SOURCES)
-	@$(call compile,$(BUILD)/gcc)
+	@+$(MAKE) -s -C $(NGINX_SRC) -f $< $(JOBS) modules
+	@mkdir -p $(@D)
+	@cp $(BUILD)/gcc/$(@F) $@.new && mv $@.new $@
 
-$(BUILD)/clang/ngx_http_analytics_module.so: $(BUILD)/clang/Makefile $(SOURCES)
-	@$(MAKE) -s -C $(NGINX_SRC) -f $(BUILD)/clang/Makefile modules
+# by itself, it takes all processors
+JOBS = $(if $(findstring jobserver,$(MAKEFLAGS)),,-j $(shell nproc))
 
-$(SANITIZED): $(BUILD)/asan/Makefile $(SOURCES)
-	@$(call compile,$(BUILD)/asan)
 
-$(FAULTY): $(BUILD)/faults/Makefile $(SOURCES)
-	@$(call compile,$(BUILD)/faults)
+# The same with other flags, for tests; they share what was configured.
+
+SANITIZE = -fsanitize=address,undefined -fno-sanitize-recover=all \
+	-fno-omit-frame-pointer
+WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter
+INCLUDES = -I $(NGINX_SRC)/src/core -I $(NGINX_SRC)/src/event \
+	-I $(NGINX_SRC)/src/event/modules -I $(NGINX_SRC)/src/os/unix \
+	-I $(BUILD)/gcc -I $(TOP)/$(SRC)
+HTTP = -I $(NGINX_SRC)/src/http -I $(NGINX_SRC)/src/http/modules \
+	-I $(NGINX_SRC)/src/http/v2
+LIBS = -lcjson -lsqlite3 -lz -lcrypto -lm
+
+FLOORS = $(notdir $(wildcard $(SRC)/ngx_analytics_*.c))
+HOUSE = $(notdir $(wildcard $(SRC)/*.c))
+objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
+
+# $(1) folder, $(2) compiler and flags
+define variant
+$(BUILD)/$(1)/%.o: $(SRC)/%.c $(BUILD)/gcc/Makefile
+	@mkdir -p $$(@D)
+	@$(2) -c -fPIC -MMD $(WARNINGS) $(INCLUDES) $(HTTP) -o $$@ $$<
+
+$(BUILD)/$(1)/modules.o: $(BUILD)/gcc/Makefile
+	@mkdir -p $$(@D)
+	@$(2) -c -fPIC $(INCLUDES) $(HTTP) -o $$@ \
+	    $(BUILD)/gcc/ngx_http_analytics_module_modules.c
+
+$(BUILD)/$(1)/ngx_http_analytics_module.so: $(call objects,$(1),$(HOUSE)) \
+		$(BUILD)/$(1)/modules.o
+	@$(2) -shared -o $$@.new $$^ $(LIBS) && mv $$@.new $$@
+
+$(BUILD)/$(1)/floors.a: $(call objects,$(1),$(FLOORS))
+	@rm -f $$@ && ar rcs $$@ $$^
+
+-include $(wildcard $(BUILD)/$(1)/*.d)
+endef
+
+ASAN = gcc -g -O1 $(SANITIZE) -DNGX_ANALYTICS_FAULTS=1
+FORKING = gcc -g -O1 -fsanitize=undefined -fno-sanitize-recover=all \
+	-DNGX_ANALYTICS_FAULTS=1
+PORTABLE_ASAN = $(ASAN) -U__SSE2__
+FAULTS = gcc -g -O2 -DNGX_ANALYTICS_FAULTS=1 -DNGX_ANALYTICS_STORE_SCALE=64
+FUZZING = clang -g -O1 -fsanitize=fuzzer-no-link,address,undefined \
+	-fno-sanitize-recover=all
+
+$(eval $(call variant,sanitized,$(ASAN)))
+$(eval $(call variant,forking,$(FORKING)))
+$(eval $(call variant,portable,$(PORTABLE_ASAN)))
+$(eval $(call variant,faulty,$(FAULTS)))
+$(eval $(call variant,fuzz,$(FUZZING)))
 
 , := ,
 
@@ -124,9 +149,9 @@ tools: reader import
 reader: $(READER)
 import: $(IMPORT)
 
-$(READER): misc/analytics-log.c $(BUILD)/gcc/Makefile $(SOURCES)
-	@gcc -O2 -Wall -Wextra -Werror -Wno-unused-parameter $(HARDENING) \
-	    $(INCLUDES) -o $@ $< $(FLOORS) $(LIBS)
+$(READER): misc/analytics-log.c $(MODULE)
+	@gcc -O2 $(WARNINGS) $(HARDENING) $(INCLUDES) -o $@ $< \
+	    $(patsubst %.c,$(BUILD)/gcc/addon/$(SRC)/%.o,$(FLOORS)) $(LIBS)
 
 $(IMPORT): $(wildcard misc/import/*)
 	@mkdir -p $(@D)
@@ -162,51 +187,44 @@ $(BUILD)/html/.done: $(BUILD)/npm/html/.done $(wildcard html/*)
 	@touch $@
 
 
-# The lower floors as plain programs.
+# The lower floors as plain programs: sanitized, with fault points; and the
+# scanner's portable path, which SSE2 hides.
 
 UNIT = $(BUILD)/unit
-FLOORS = $(wildcard $(SRC)/ngx_analytics_*.c)
 TESTS = $(patsubst t/unit/%.c,$(UNIT)/%,$(wildcard t/unit/*.c))
-INCLUDES = -I $(NGINX_SRC)/src/core -I $(NGINX_SRC)/src/event \
-	-I $(NGINX_SRC)/src/event/modules -I $(NGINX_SRC)/src/os/unix \
-	-I $(BUILD)/gcc -I $(TOP)/$(SRC) -I $(TOP)/t/unit
-LIBS = -lcjson -lsqlite3 -lcrypto -lm
-WARNINGS = -Wall -Wextra -Werror -Wno-unused-parameter
-
-# sanitized, with fault points; and the scanner's portable path, which SSE2
-# hides
-TESTFLAGS = -g -O1 $(WARNINGS) $(SANITIZE) -DNGX_ANALYTICS_FAULTS=1 $(INCLUDES)
 PORTABLE = $(patsubst %,$(UNIT)/portable_%,json json_walk json_text writer)
+SCANNER = ngx_analytics_json.c ngx_analytics_json_text.c \
+	ngx_analytics_writer.c ngx_analytics_time.c
 
-define archive
-	@rm -rf $@.o && mkdir -p $@.o
-	@cd $@.o && printf '%s\n' $(abspath $(FLOORS)) | xargs -P 2 -n 4 \
-	    gcc -c $(TESTFLAGS) $(1)
-	@ar rcs $@ $@.o/*.o
-endef
+$(UNIT)/portable_%: t/unit/%.c $(wildcard t/unit/*.h) \
+		$(call objects,portable,$(SCANNER))
+	@mkdir -p $(@D)
+	@$(PORTABLE_ASAN) $(WARNINGS) $(INCLUDES) -I t/unit -o $@ \
+	    $(filter %.c %.o,$^) $(LIBS)
 
-$(UNIT)/floors.a: $(BUILD)/gcc/Makefile $(SOURCES)
-	$(call archive)
+# These fork for each store, which takes AddressSanitizer three times as long.
+CRASHING = $(patsubst %,$(UNIT)/%,zone_crash log_crash erase)
 
-$(UNIT)/portable.a: $(BUILD)/gcc/Makefile $(SOURCES)
-	$(call archive,-U__SSE2__)
+$(CRASHING): $(UNIT)/%: t/unit/%.c $(BUILD)/forking/floors.a \
+		$(wildcard t/unit/*.h)
+	@mkdir -p $(@D)
+	@$(FORKING) $(WARNINGS) $(INCLUDES) -I t/unit -o $@ $< \
+	    $(BUILD)/forking/floors.a $(LIBS)
 
-$(UNIT)/portable_%: t/unit/%.c $(UNIT)/portable.a $(wildcard t/unit/*.h)
-	@gcc $(TESTFLAGS) -U__SSE2__ -o $@ $< $(UNIT)/portable.a $(LIBS)
-
-$(UNIT)/%: t/unit/%.c $(UNIT)/floors.a $(wildcard t/unit/*.h)
-	@gcc $(TESTFLAGS) -o $@ $< $(UNIT)/floors.a $(LIBS)
+$(UNIT)/%: t/unit/%.c $(BUILD)/sanitized/floors.a $(wildcard t/unit/*.h)
+	@mkdir -p $(@D)
+	@$(ASAN) $(WARNINGS) $(INCLUDES) -I t/unit -o $@ $< \
+	    $(BUILD)/sanitized/floors.a $(LIBS)
 
 FUZZERS = $(patsubst t/fuzz/%.c,%,$(wildcard t/fuzz/*.c))
 FUZZ = $(patsubst %,$(BUILD)/fuzz/%,$(FUZZERS))
 FUZZ_RUNS = 200000
 TIME = 600
 
-$(BUILD)/fuzz/%: t/fuzz/%.c $(BUILD)/gcc/Makefile $(SOURCES) \
+$(FUZZ): $(BUILD)/fuzz/%: t/fuzz/%.c $(BUILD)/fuzz/floors.a \
 		$(wildcard t/unit/*.h)
-	@mkdir -p $(@D)
-	@clang -g -O1 $(WARNINGS) -fsanitize=fuzzer,address,undefined \
-	    -fno-sanitize-recover=all $(INCLUDES) -o $@ $< $(FLOORS) $(LIBS)
+	@$(subst fuzzer-no-link,fuzzer,$(FUZZING)) $(WARNINGS) $(INCLUDES) \
+	    -I t/unit -o $@ $< $(BUILD)/fuzz/floors.a $(LIBS)
 
 # libFuzzer adds what it finds to the first corpus: not to that of the tree
 # $(1) fuzzer, $(2) options
@@ -242,8 +260,7 @@ $(BROWSER): t/page/package.json t/page/package-lock.json
 
 check: module html tools lint $(PRELOAD) $(SANITIZED) $(FAULTY) $(TESTS) \
 		$(PORTABLE) $(FUZZ) \
-		$(BROWSER) $(BUILD)/clang/ngx_http_analytics_module.so
-	@$(MAKE) --no-print-directory static || echo "without the static build"
+		$(BROWSER) try-static
 	@echo "fuzzing, $(FUZZ_RUNS) inputs each"
 	@$(foreach f,$(FUZZERS),$(call fuzz,$(f),-runs=$(FUZZ_RUNS) -seed=1) \
 	    > $(BUILD)/fuzz/$(f).log 2>&1 \
@@ -251,13 +268,18 @@ check: module html tools lint $(PRELOAD) $(SANITIZED) $(FAULTY) $(TESTS) \
 	@$(MAKE) --no-print-directory prove
 	@$(MAKE) --no-print-directory prove-sanitized
 
+# Some wait more than they work; those that take longest come first.
+PROVE = -j $(shell expr $$(nproc) + 1)
+LONG = t/page.t t/kill_at_every_store.t t/torture/14_store.t
+
 prove:
-	@prove -I t/lib $(PROVE) $(TESTS) $(PORTABLE) t/ t/torture/
+	@prove -I t/lib $(PROVE) $(LONG) $(filter-out $(LONG), \
+	    $(wildcard t/torture/*.t) $(wildcard t/*.t) $(TESTS) $(PORTABLE))
 
 # the proofs in full
 torture: setup-test
 	@$(MAKE) --no-print-directory module tools $(PRELOAD) $(FAULTY)
-	@ANALYTICS_TORTURE=1 prove -v -I t/lib $(PROVE) t/torture/ t/find.t
+	@ANALYTICS_TORTURE=1 prove -v -I t/lib t/torture/ t/find.t
 
 # the same module with sanitizers; loads and pages were tried without
 prove-sanitized:
@@ -274,7 +296,6 @@ $$(gcc -print-file-name=libubsan.so)" \
 # Warnings: gcc's and clang's stop a build; these are looked at beside them.
 # What they are wrong about is explained where it stands.
 
-CSOURCES = $(wildcard $(SRC)/*.c)
 TIDY = clang-analyzer-*,bugprone-*,-bugprone-easily-swappable-parameters,\
 -bugprone-reserved-identifier,-bugprone-macro-parentheses,\
 -bugprone-assignment-in-if-condition,-bugprone-narrowing-conversions,\
@@ -282,19 +303,30 @@ TIDY = clang-analyzer-*,bugprone-*,-bugprone-easily-swappable-parameters,\
 -bugprone-branch-clone,\
 -clang-analyzer-security.insecureAPI.DeprecatedOrUnsafeBufferHandling
 
-lint: $(BUILD)/gcc/Makefile
+# a quarter of the depth by default, in a quarter of the time
+ANALYZER = -Xclang -analyzer-config -Xclang max-nodes=60000
+
+lint: $(patsubst %.c,$(BUILD)/lint/%.ok,$(HOUSE)) $(BUILD)/lint/cppcheck.ok
 	@! grep -nE '^.{81}' $(SRC)/*.[ch] t/*/*.[ch] misc/*.c misc/*/*.[ch] \
 	    || { echo "lines over 80 columns"; exit 1; }
 	@! grep -nP '\t| +$$' $(SRC)/*.[ch] \
 	    || { echo "tabs, or white space at the end of a line"; exit 1; }
+
+$(BUILD)/lint/%.ok: $(SRC)/%.c $(wildcard $(SRC)/*.h) $(BUILD)/gcc/Makefile
+	@mkdir -p $(@D)
+	@clang -fsyntax-only -O2 $(WARNINGS) -Wconditional-uninitialized \
+	    $(INCLUDES) $(HTTP) $<
+	@clang-tidy --quiet --warnings-as-errors='*' --checks='-*,$(TIDY)' $< \
+	    -- $(INCLUDES) $(HTTP) $(ANALYZER) > $@.log 2>&1 \
+	    || { cat $@.log; exit 1; }
+	@touch $@
+
+$(BUILD)/lint/cppcheck.ok: $(SOURCES) $(wildcard misc/import/*)
+	@mkdir -p $(@D)
 	@cppcheck -q --error-exitcode=1 --inline-suppr --std=c99 \
 	    --enable=warning,performance,portability -I $(SRC) \
 	    --suppress=missingIncludeSystem $(SRC) misc/import
-	@printf '%s\n' $(CSOURCES) | xargs -P 2 -n 10 bash -c 'clang-tidy \
-	    --quiet --warnings-as-errors="*" --checks="-*,$(TIDY)" "$$@" -- \
-	    $(INCLUDES) -I $(NGINX_SRC)/src/http \
-	    -I $(NGINX_SRC)/src/http/modules -I $(NGINX_SRC)/src/http/v2' tidy \
-	    2> $(BUILD)/tidy.log || { cat $(BUILD)/tidy.log; exit 1; }
+	@touch $@
 
 
 # Built into the binary: nginx's whole source is needed, Debian's.
@@ -302,6 +334,10 @@ lint: $(BUILD)/gcc/Makefile
 STATIC = $(BUILD)/static/nginx
 
 static: $(STATIC)
+
+.PHONY: try-static
+try-static:
+	@+$(MAKE) --no-print-directory static || echo "without the static build"
 
 $(STATIC): $(SOURCES)
 	@misc/static.sh

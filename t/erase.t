@@ -8,6 +8,7 @@ use strict;
 use warnings;
 no warnings qw(portable);
 
+use Fcntl qw(:flock);
 use Test::More;
 use Time::HiRes qw(sleep);
 
@@ -212,9 +213,15 @@ ok wait_for(sub {
 Analytics::Test::write_file("$data/00000000000000000001.log.damaged", $mark);
 Analytics::Test::write_file("$data/00000000000000000001.checkpoint.damaged",
     $mark);
-Analytics::Test::write_file("$data/store.tmp", $mark);
-Analytics::Test::write_file("$data/checkpoint.tmp", $mark);
-Analytics::Test::write_file("$data/erase.tmp", $mark);
+
+# what others have left that they were writing: while nobody writes
+
+for my $what ('store', 'checkpoint', 'erase') {
+    open my $lock, '>>', "$data/lock.$what" or die "lock.$what: $!\n";
+    chown +(stat $data)[4, 5], $lock;
+    flock $lock, LOCK_EX or die "lock.$what: $!\n";
+    Analytics::Test::write_file("$data/$what.tmp", $mark);
+}
 
 my $before    = $nginx->log;
 my $anonymous = anonymous();
