@@ -200,7 +200,7 @@ sub exporting {
     for my $i (1 .. EXPORTS) {
         say_progress('export of 10M events, round ' . $i . ' of ' . EXPORTS);
 
-        my $before = memory($nginx->workers);
+        my $before = grown_to($nginx->workers);
 
         my $said = run_process(sub {
             my $since = time;
@@ -215,7 +215,7 @@ sub exporting {
         die "$lines events were exported\n" unless $lines == LISTS * 1000;
 
         push @rate, $lines / $took / 1000;
-        push @grown, memory($nginx->workers) - $before;
+        push @grown, grown_to($nginx->workers) - $before;
     }
 
     return {
@@ -253,7 +253,7 @@ sub read_export {
 
 # Its own, in KiB: what it maps of files is the system's to take.
 
-sub memory {
+sub grown_to {
     my ($pid) = @_;
 
     return read_file("/proc/$pid/status") =~ /^RssAnon:\s+(\d+)/m ? $1 : 0;
