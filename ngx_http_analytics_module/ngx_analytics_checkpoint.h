@@ -85,6 +85,7 @@ ngx_int_t ngx_analytics_checkpoint_write(int dir, const char *path,
  * of this one is set aside (renamed to NAME.damaged) and told to bad(), with
  * the reason; one of a newer version, before first or that cannot be read is
  * told and left where it is.
+ * pace() is called now and then, if it is not NULL.
  * Returns the zone with its position set, or NULL: no memory, or size is too
  * small.  While it is reading, ngx_analytics_zone_recover() takes the zone
  * for damaged, so that what a killed process has left is not served.
@@ -92,7 +93,8 @@ ngx_int_t ngx_analytics_checkpoint_write(int dir, const char *path,
 ngx_analytics_zone_t *ngx_analytics_checkpoint_read(int dir,
     const char *path, const u_char *id, uint64_t first, uint64_t end,
     void *mem, size_t size, ngx_analytics_zone_conf_t *conf,
-    void (*bad)(void *ctx, const char *name, const char *why), void *ctx);
+    void (*bad)(void *ctx, const char *name, const char *why),
+    void (*pace)(void *ctx), void *ctx);
 
 /*
  * The position of the newest that looks like one, by name alone; 0 if there

@@ -29,6 +29,8 @@ typedef struct {
     uint32_t                crc;
     const char             *why;       /* it is not good */
     ngx_uint_t              keep;      /* nor to be set aside */
+    void                  (*pace)(void *ctx);
+    void                   *ctx;
     ngx_analytics_image_t   image;
     u_char                  buf[NGX_ANALYTICS_IMAGE_MAX
                                 + NGX_ANALYTICS_IMAGE_ENTRY];
@@ -58,7 +60,8 @@ ngx_analytics_zone_t *
 ngx_analytics_checkpoint_read(int dir, const char *path, const u_char *id,
     uint64_t first, uint64_t end, void *mem, size_t size,
     ngx_analytics_zone_conf_t *conf,
-    void (*bad)(void *ctx, const char *name, const char *why), void *ctx)
+    void (*bad)(void *ctx, const char *name, const char *why),
+    void (*pace)(void *ctx), void *ctx)
 {
     char                            name[NGX_ANALYTICS_CHECKPOINT_NAME];
     uint64_t                        position;
@@ -70,6 +73,9 @@ ngx_analytics_checkpoint_read(int dir, const char *path, const u_char *id,
     if (in == NULL) {
         return NULL;
     }
+
+    in->pace = pace;
+    in->ctx = ctx;
 
     z = ngx_analytics_zone_create(mem, size, conf);
     position = NGX_ANALYTICS_END;
@@ -264,6 +270,10 @@ ngx_analytics_checkpoint_sections(ngx_analytics_checkpoint_in_t *in)
             == NGX_ERROR)
         {
             return ngx_analytics_checkpoint_bad(in, "it is malformed");
+        }
+
+        if (in->pace) {
+            in->pace(in->ctx);
         }
     }
 }

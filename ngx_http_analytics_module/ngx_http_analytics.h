@@ -169,6 +169,8 @@ struct ngx_http_analytics_zone_s {
 
     ngx_uint_t                seen;           /* rebuilds, by who is asked */
     ngx_uint_t                hurry;          /* of a checkpoint */
+    uint64_t                  rested;         /* since its thread worked so */
+                                              /* long, nsec */
     ngx_uint_t                attached;
     int                       failed;         /* errno of attaching, or -1 */
     ngx_uint_t                trouble;        /* storing fails */
@@ -660,11 +662,13 @@ void ngx_http_analytics_target(ngx_http_analytics_zone_t *zone,
 void ngx_http_analytics_recovery_run(ngx_http_analytics_zone_t *zone);
 
 /*
- * Lays a zone out in zeroed memory and reads the last checkpoint that is good.
+ * Lays a zone out in zeroed memory and reads the last checkpoint that is good;
+ * pace() is called now and then with the zone, if it is not NULL.
  * Returns NULL and *fail.
  */
 ngx_analytics_zone_t *ngx_http_analytics_load(
-    ngx_http_analytics_zone_t *zone, void *mem, ngx_analytics_fail_t *fail);
+    ngx_http_analytics_zone_t *zone, void *mem, void (*pace)(void *ctx),
+    ngx_analytics_fail_t *fail);
 
 /*
  * A lock that dies with its holder, on a file of the directory.  Returns a

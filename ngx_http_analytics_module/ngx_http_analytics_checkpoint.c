@@ -15,7 +15,11 @@
 #include <sys/mman.h>
 
 
-#define NGX_HTTP_ANALYTICS_UNMAP  (256 * 1024)
+#define NGX_HTTP_ANALYTICS_UNMAP  (2 * 1024 * 1024)
+
+/* a thread that stands back works for so long, nsec, and rests thrice that */
+#define NGX_HTTP_ANALYTICS_PACE   1000000
+#define NGX_HTTP_ANALYTICS_REST   3
 
 
 static void ngx_http_analytics_checkpoint_make(
@@ -26,6 +30,7 @@ static void ngx_http_analytics_checkpoint_failed(
 static ngx_int_t ngx_http_analytics_shadow_progress(void *ctx,
     uint64_t position);
 static ngx_int_t ngx_http_analytics_checkpoint_progress(void *ctx);
+static void ngx_http_analytics_checkpoint_pace(void *ctx);
 
 
 ngx_uint_t
@@ -127,9 +132,24 @@ ngx_http_analytics_checkpoint_make(ngx_http_analytics_zone_t *zone)
         return;
     }
 
+#ifdef MADV_HUGEPAGE
+
+    /*
+     * Each fault, and each page that is given back, takes a lock that the
+     * event loop of this process may be about to need.
+     */
+
+    (void) madvise(mem, size, MADV_HUGEPAGE);
+
+#endif
+
     ngx_memzero(&target, sizeof(ngx_analytics_target_t));
 
-    target.zone = ngx_http_analytics_load(zone, mem, &fail);
+    zone->rested = 0;
+
+    target.zone = ngx_http_analytics_load(zone, mem,
+                                          ngx_http_analytics_checkpoint_pace,
+                                          &fail);
     target.progress = ngx_http_analytics_shadow_progress;
     target.ctx = zone;
 
@@ -215,7 +235,39 @@ ngx_http_analytics_checkpoint_progress(void *ctx)
         return NGX_ABORT;
     }
 
+    ngx_http_analytics_checkpoint_pace(zone);
+
     return NGX_OK;
+}
+
+
+/* There is no hurry, and others need the processor's caches. */
+
+static void
+ngx_http_analytics_checkpoint_pace(void *ctx)
+{
+    ngx_http_analytics_zone_t *zone = ctx;
+
+    uint64_t         now;
+    struct timespec  ts;
+
+    if (zone->hurry || clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts) == -1) {
+        return;
+    }
+
+    now = (uint64_t) ts.tv_sec * 1000000000 + (uint64_t) ts.tv_nsec;
+
+    if (now - zone->rested < NGX_HTTP_ANALYTICS_PACE) {
+        return;
+    }
+
+    ts.tv_sec = 0;
+    ts.tv_nsec = (long) ngx_min((now - zone->rested)
+                                * NGX_HTTP_ANALYTICS_REST, 100000000);
+
+    (void) nanosleep(&ts, NULL);
+
+    zone->rested = now;
 }
 
 

@@ -222,7 +222,7 @@ ngx_http_analytics_rebuild(ngx_http_analytics_zone_t *zone)
 
     ngx_memzero(&target, sizeof(ngx_analytics_target_t));
 
-    target.zone = ngx_http_analytics_load(zone, shared->zone, &fail);
+    target.zone = ngx_http_analytics_load(zone, shared->zone, NULL, &fail);
 
     if (target.zone == NULL) {
         ngx_http_analytics_rebuild_failed(zone, &fail);
@@ -320,7 +320,7 @@ ngx_http_analytics_rebuild_failed(ngx_http_analytics_zone_t *zone,
 
 ngx_analytics_zone_t *
 ngx_http_analytics_load(ngx_http_analytics_zone_t *zone, void *mem,
-    ngx_analytics_fail_t *fail)
+    void (*pace)(void *ctx), ngx_analytics_fail_t *fail)
 {
     uint64_t                    first;
     ngx_analytics_zone_t       *z;
@@ -343,7 +343,7 @@ ngx_http_analytics_load(ngx_http_analytics_zone_t *zone, void *mem,
                                       ngx_analytics_log_position(&zone->log),
                                       mem, zone->shared->size, &conf,
                                       ngx_http_analytics_checkpoint_bad,
-                                      zone);
+                                      pace, zone);
 
     if (z == NULL) {
         fail->err = 0;

@@ -232,7 +232,8 @@ lib_read(size_t size, ngx_uint_t types)
     lib_bad_n = 0;
 
     z = ngx_analytics_checkpoint_read(lib_dir, lib_path, lib_id, 0, LIB_END,
-                                      mem, size, &conf, lib_bad, NULL);
+                                      mem, size, &conf, lib_bad, NULL,
+                                      NULL);
 
     if (z == NULL) {
         munmap(mem, size);
