@@ -42,7 +42,9 @@
  * scans the last segment.  If the tail is then not what the control file of
  * this boot of the machine says, the machine lost power, and with it,
  * perhaps, numbers that had been given out already: the next one is the one
- * that the last segment's header says is reserved.
+ * that the last segment's header says is reserved.  So it is in a copy, the
+ * original of which may have gone on: that it is one, the control file's
+ * number and birth tell, and, where files were written over, their times.
  *
  * Copyright (C) The nginx analytics authors
  */
@@ -86,7 +88,7 @@ typedef struct {
     u_char                   id[16];       /* the log's, and its key */
     uint64_t                 key[2];
     u_char                   boot[40];     /* what boot of the machine, */
-    uint64_t                 file[2];      /* and this file: no copy of it */
+    uint64_t                 file[3];      /* and this file: no copy of it */
 
     uint32_t                 writing;      /* behind the tail may be bytes */
     uint32_t                 wanted;       /* a hint: an event loop waits */
@@ -377,6 +379,7 @@ typedef struct {
     u_char                   boot[40];
     ngx_analytics_control_t  old;          /* what was written down, */
     ngx_uint_t               valid;        /* if it was, */
+    ngx_uint_t               here;         /* to the files that are here, */
     ngx_uint_t               same;         /* and since the machine started */
 
     ngx_analytics_segment_t  segment;      /* the last one's header, */

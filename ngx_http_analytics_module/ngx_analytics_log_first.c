@@ -15,9 +15,13 @@
 #include "ngx_analytics_store.h"
 
 #include <sys/random.h>
+#include <sys/stat.h>
 
 
 #define NGX_ANALYTICS_BOOT_ID  "/proc/sys/kernel/random/boot_id"
+
+/* seconds from an event's receipt until its segment is written, at most */
+#define NGX_ANALYTICS_WRITTEN  60
 
 
 /* What boot of the machine this is; empty if it cannot be told. */
@@ -38,6 +42,60 @@ ngx_analytics_log_boot(u_char *boot)
 
         close(fd);
     }
+}
+
+
+/* Nanoseconds since the epoch, 0 if it cannot be told. */
+static uint64_t
+ngx_analytics_log_birth(int fd)
+{
+#ifdef STATX_BTIME
+    struct statx  st;
+
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_BTIME, &st) == 0
+        && (st.stx_mask & STATX_BTIME))
+    {
+        return (uint64_t) st.stx_btime.tv_sec * 1000000000
+               + st.stx_btime.tv_nsec;
+    }
+#endif
+
+    return 0;
+}
+
+
+/*
+ * Whether the control file is the very one that was mapped, over which no
+ * copy was written.  Its number alone does not tell, as a file system soon
+ * gives it to another file.  What writes to files sets both of their times
+ * alike, and what copies sets the first to that of the original; or else,
+ * the last segment was changed when no event came in.
+ */
+static ngx_uint_t
+ngx_analytics_log_here(ngx_analytics_log_t *log)
+{
+    char                      name[NGX_ANALYTICS_LOG_NAME];
+    struct stat               st;
+    ngx_analytics_tail_t     *tail;
+    ngx_analytics_control_t  *c;
+
+    c = log->control;
+    tail = ngx_analytics_log_tail(log);
+
+    if (fstat(log->control_fd, &st) == -1
+        || c->file[1] != (uint64_t) st.st_ino
+        || c->file[2] != ngx_analytics_log_birth(log->control_fd)
+        || st.st_mtim.tv_sec != st.st_ctim.tv_sec
+        || st.st_mtim.tv_nsec != st.st_ctim.tv_nsec)
+    {
+        return 0;
+    }
+
+    ngx_analytics_segment_name(name, tail->base);
+
+    return fstatat(log->dir, name, &st, 0) == 0
+           && st.st_ctim.tv_sec
+              <= tail->received / 1000000 + NGX_ANALYTICS_WRITTEN;
 }
 
 
@@ -64,11 +122,15 @@ ngx_analytics_log_resume(ngx_analytics_log_t *log,
         return NGX_OK;
     }
 
-    found->same = (found->boot[0] != '\0'
+    found->here = ngx_analytics_log_here(log);
+
+    /* another boot may number the devices otherwise */
+
+    found->same = (found->here
+                   && found->boot[0] != '\0'
                    && memcmp(c->boot, found->boot, sizeof(c->boot)) == 0
                    && fstat(log->control_fd, &st) == 0
-                   && c->file[0] == (uint64_t) st.st_dev
-                   && c->file[1] == (uint64_t) st.st_ino);
+                   && c->file[0] == (uint64_t) st.st_dev);
 
     if (found->same && (c->writing || c->redo)) {
         tail = *ngx_analytics_log_tail(log);
@@ -193,7 +255,8 @@ ngx_analytics_log_skip(ngx_analytics_log_t *log,
 
 /*
  * Whether more was lost than a killed process loses.  A log that was closed
- * by its last process is whole on another machine, too.
+ * by its last process is whole after another boot, too, if it is no copy: the
+ * original may have gone on.
  */
 static ngx_uint_t
 ngx_analytics_log_lost(ngx_analytics_found_t *found)
@@ -213,7 +276,8 @@ ngx_analytics_log_lost(ngx_analytics_found_t *found)
         return 0;
     }
 
-    return !found->old.clean
+    return !found->here
+           || !found->old.clean
            || found->tail.position != tail->position
            || found->tail.seq != tail->seq;
 }
@@ -239,6 +303,8 @@ ngx_analytics_log_settle(ngx_analytics_log_t *log,
         found->same = 0;
     }
 
+    /* where it cannot be told, all of it may have been copied just now */
+
     ngx_memzero(&flush, sizeof(ngx_analytics_flush_t));
 
     flush.to = found->tail;
@@ -247,11 +313,6 @@ ngx_analytics_log_settle(ngx_analytics_log_t *log,
     if (found->same) {
         flush.from = found->old.synced;
         flush.anew = (found->old.failed != 0);
-
-    } else if (found->valid) {
-
-        /* what can be read was read from the disk */
-        flush.from = found->tail;
     }
 
     ngx_analytics_segment_name(name, found->tail.base);
@@ -347,6 +408,7 @@ ngx_analytics_log_control(ngx_analytics_log_t *log,
     if (fstat(log->control_fd, &st) == 0) {
         c.file[0] = (uint64_t) st.st_dev;
         c.file[1] = (uint64_t) st.st_ino;
+        c.file[2] = ngx_analytics_log_birth(log->control_fd);
     }
 
     ngx_analytics_log_keep(log, found, &c);

@@ -65,7 +65,7 @@ typedef struct {
     size_t                    size;       /* its memory, in bytes */
     uint64_t                  id;         /* of this memory, random */
     uint64_t                  ready;      /* the log's epoch it is a fold of, */
-    uint64_t                  log[2];     /* and which log: its control file */
+    uint64_t                  log[3];     /* and which log: its control file */
     ngx_uint_t                rebuilds;   /* from 1 on */
     uint64_t                  recovered;  /* progress: from, now, to */
     uint64_t                  recovery_from;

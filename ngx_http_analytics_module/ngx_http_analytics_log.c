@@ -486,8 +486,9 @@ ngx_http_analytics_ready(ngx_http_analytics_zone_t *zone)
 
     return zone->attached
            && zone->shared->ready == control->epoch
-           && zone->shared->log[0] == control->file[0]
-           && zone->shared->log[1] == control->file[1];
+           && ngx_memcmp(zone->shared->log, control->file,
+                         sizeof(control->file))
+              == 0;
 }
 
 

@@ -206,8 +206,7 @@ ngx_http_analytics_rebuild(ngx_http_analytics_zone_t *zone)
 
     shared->ready = 0;
     shared->rebuilds++;
-    shared->log[0] = zone->log.control->file[0];
-    shared->log[1] = zone->log.control->file[1];
+    ngx_memcpy(shared->log, zone->log.control->file, sizeof(shared->log));
 
     ngx_shmtx_unlock(&zone->shpool->mutex);
 

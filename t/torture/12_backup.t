@@ -1,7 +1,8 @@
 # Copyright (C) The nginx analytics authors
 
 # A plain copy of the folder, made while events come in, is a backup: another
-# nginx serves from it all that was acknowledged before the copy began.
+# nginx serves from it all that was acknowledged before the copy began, and
+# gives out no number again.
 
 use strict;
 use warnings;
@@ -106,5 +107,77 @@ $sender->stop;
 $nginx->settle('the accounts', $sender);
 $nginx->stop;
 $other->restart->stop;
+
+
+# Restored where it came from: the original has given out more numbers.
+
+sub restored {
+    my ($how, $restore, %option) = @_;
+
+    subtest $how => sub {
+        my $nginx = Analytics::Torture->new(workers => 1)
+            ->expect_log(qr/checkpoint .* is not used/)->start;
+        my ($data, $copy) = ($nginx->data, $nginx->dir . '/copy');
+
+        my $post = sub {
+            return $nginx->post('/events/',
+                '{"user_id":"a","event_type":"b"}')->json->{id};
+        };
+
+        $post->() for 1 .. 5;
+        $nginx->stop if $option{stopped};
+        run('cp', '-a', $data, $copy);
+        $nginx->restart if $option{stopped};
+        is $post->(), 6, 'the original goes on';
+
+        my $last = $post->();
+
+        $nginx->stop;
+        $restore->($data, $copy);
+
+        $nginx->restart;
+        is $nginx->json('/stats/total')->{total_events}, 5,
+            'what the copy has is served';
+        cmp_ok $post->(), '>', $last, 'no number is given out again';
+        $nginx->settle('the accounts', { gaps => 1 });
+        $nginx->stop;
+    };
+}
+
+
+restored('moved to the place of the folder', sub {
+    my ($data, $copy) = @_;
+
+    remove_tree($data);
+    rename $copy, $data or die "rename: $!\n";
+});
+
+restored('copied to the place of the folder', sub {
+    my ($data, $copy) = @_;
+
+    remove_tree($data);
+    run('cp', '-a', $copy, $data);
+});
+
+restored('copied into the folder, emptied', sub {
+    my ($data, $copy) = @_;
+
+    unlink glob "$data/*";
+    run('cp', '-a', "$copy/.", $data);
+});
+
+restored('copied over what is there', sub {
+    my ($data, $copy) = @_;
+
+    unlink glob "$data/*.checkpoint";
+    run('cp', '-a', "$copy/.", $data);
+});
+
+restored('copied while nginx had stopped', sub {
+    my ($data, $copy) = @_;
+
+    remove_tree($data);
+    rename $copy, $data or die "rename: $!\n";
+}, stopped => 1);
 
 done_testing;

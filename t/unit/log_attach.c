@@ -368,6 +368,108 @@ test_power(void)
 }
 
 
+static void
+another_file(void)
+{
+    log_poke("control", CONTROL(file[1]), "another", 7);
+}
+
+
+static void
+another_birth(void)
+{
+    log_poke("control", CONTROL(file[2]), "another", 7);
+}
+
+
+/* As those leave a file that keep the times of what they copy. */
+
+static void
+other_times(void)
+{
+    char             path[128];
+    struct timespec  times[2] = { { 1, 0 }, { 1, 0 } };
+
+    snprintf(path, sizeof(path), "%s/control", log_dir);
+    (void) utimensat(AT_FDCWD, path, times, 0);
+}
+
+
+/* Both tails: no event came in for a long time. */
+
+static void
+long_ago(void)
+{
+    int64_t  received = 1000000;
+
+    log_poke("control", CONTROL(tails[0].received), &received, 8);
+    log_poke("control", CONTROL(tails[1].received), &received, 8);
+}
+
+
+/* Appends, closes, changes files, and attaches: whether numbers are lost. */
+
+static ngx_uint_t
+lost_after(ngx_uint_t clean, void (*change)(void))
+{
+    ngx_uint_t           lost;
+    ngx_analytics_log_t  log;
+
+    static uint32_t  token;
+
+    (void) log_attach(&log, 0);
+    (void) log_requests(&log, token++, 1);
+
+    if (clean) {
+        close_clean(&log);
+
+    } else {
+        ngx_analytics_log_close(&log);
+    }
+
+    if (change) {
+        change();
+    }
+
+    (void) log_attach(&log, 0);
+    lost = log.lost;
+    ngx_analytics_log_close(&log);
+
+    return lost;
+}
+
+
+/* The original of a copy may have given out more than it tells of. */
+
+static void
+test_copied(void)
+{
+    const char  *how;
+    ngx_uint_t   clean;
+
+    log_fresh();
+
+    for (clean = 0; clean < 2; clean++) {
+        how = clean ? "closed" : "killed";
+
+        is_u64(lost_after(clean, NULL), 0, "%s: the log is where it was",
+               how);
+        is_u64(lost_after(clean, another_file), 1,
+               "%s: its files are others", how);
+        is_u64(lost_after(clean, another_birth), 1,
+               "%s: or later ones that have their numbers", how);
+        is_u64(lost_after(clean, other_times), 1,
+               "%s: or have other times", how);
+        is_u64(lost_after(clean, long_ago), 1,
+               "%s: or were written to when no event came in", how);
+        is_u64(lost_after(clean, NULL), 0,
+               "%s: a copy goes on as any log", how);
+    }
+
+    log_ok("no number was given out twice");
+}
+
+
 /*
  * A log of six records in two segments is cut at each byte of the last one,
  * or its bits are flipped there.
@@ -676,6 +778,7 @@ main(void)
     test_zones();
     test_leave();
     test_power();
+    test_copied();
     test_torn();
     test_flipped();
     test_damage_inside();
