@@ -97,6 +97,13 @@ ngx_analytics_zone_t *ngx_analytics_checkpoint_read(int dir,
     void (*pace)(void *ctx), void *ctx);
 
 /*
+ * Sets one aside whose position is behind end, and writes its old name to
+ * name.  Returns NGX_OK, NGX_DONE if there is none, or NGX_ERROR and *fail.
+ */
+ngx_int_t ngx_analytics_checkpoint_ahead(int dir, const char *path,
+    uint64_t end, char *name, ngx_analytics_fail_t *fail);
+
+/*
  * The position of the newest that looks like one, by name alone; 0 if there
  * is none.
  */

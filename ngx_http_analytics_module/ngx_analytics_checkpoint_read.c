@@ -53,7 +53,7 @@ static ngx_int_t ngx_analytics_checkpoint_get(
     ngx_analytics_checkpoint_in_t *in, u_char *p, uint64_t len);
 static ngx_int_t ngx_analytics_checkpoint_bad(
     ngx_analytics_checkpoint_in_t *in, const char *why);
-static void ngx_analytics_checkpoint_aside(int dir, const char *name);
+static ngx_int_t ngx_analytics_checkpoint_aside(int dir, const char *name);
 
 
 ngx_analytics_zone_t *
@@ -97,7 +97,10 @@ ngx_analytics_checkpoint_read(int dir, const char *path, const u_char *id,
         ngx_analytics_checkpoint_name(name, position);
 
         if (!in->keep) {
-            ngx_analytics_checkpoint_aside(dir, name);
+
+            /* if it cannot be renamed it is met again, and no better then */
+
+            (void) ngx_analytics_checkpoint_aside(dir, name);
         }
 
         if (bad) {
@@ -353,13 +356,38 @@ ngx_analytics_checkpoint_bad(ngx_analytics_checkpoint_in_t *in,
 }
 
 
-/* One that cannot be renamed is met again, and no better then. */
+ngx_int_t
+ngx_analytics_checkpoint_ahead(int dir, const char *path, uint64_t end,
+    char *name, ngx_analytics_fail_t *fail)
+{
+    uint64_t  position;
 
-static void
+    if (ngx_analytics_checkpoint_before(dir, NGX_ANALYTICS_END, &position)
+        != NGX_OK
+        || position <= end)
+    {
+        return NGX_DONE;
+    }
+
+    ngx_analytics_checkpoint_name(name, position);
+
+    if (ngx_analytics_checkpoint_aside(dir, name) != NGX_OK) {
+        ngx_analytics_failed(fail, "rename() of", path, name);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
+
+/* NGX_OK, or NGX_ERROR and errno. */
+
+static ngx_int_t
 ngx_analytics_checkpoint_aside(int dir, const char *name)
 {
     char  aside[NGX_ANALYTICS_CHECKPOINT_NAME + sizeof(".damaged")];
 
     (void) snprintf(aside, sizeof(aside), "%s.damaged", name);
-    (void) renameat(dir, name, dir, aside);
+
+    return renameat(dir, name, dir, aside) == 0 ? NGX_OK : NGX_ERROR;
 }

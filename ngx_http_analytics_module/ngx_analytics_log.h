@@ -131,7 +131,9 @@ typedef struct {
 
 
 /* A process's view of a log.  Zeroed by the caller but for what it sets. */
-typedef struct {
+typedef struct ngx_analytics_log_s  ngx_analytics_log_t;
+
+struct ngx_analytics_log_s {
     /* set by the caller; path is absolute and ends with a NUL */
     const char              *path;
     size_t                   segment_size;
@@ -139,6 +141,10 @@ typedef struct {
     int64_t                  master;       /* process ids, see above */
     int64_t                  master_parent;
     ngx_uint_t               always;       /* acknowledged is synced */
+
+    /* by attach(): what it has put aside; may be NULL */
+    void                   (*tell)(ngx_analytics_log_t *log,
+                                   const char *text);
 
     int                      dir;
     int                      control_fd;
@@ -159,7 +165,7 @@ typedef struct {
     uint64_t                 cut_from;     /* a torn tail that was cut */
     uint64_t                 cut_to;
     ngx_uint_t               lost;         /* power was: numbers were skipped */
-} ngx_analytics_log_t;
+};
 
 
 /*

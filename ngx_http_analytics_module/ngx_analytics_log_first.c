@@ -11,6 +11,7 @@
 
 
 #include "ngx_analytics_log.h"
+#include "ngx_analytics_checkpoint.h"
 #include "ngx_analytics_fault.h"
 #include "ngx_analytics_store.h"
 
@@ -254,6 +255,40 @@ ngx_analytics_log_skip(ngx_analytics_log_t *log,
 
 
 /*
+ * Puts aside what was made of more than there is of the log, before it goes
+ * on and is as long again.
+ */
+static ngx_int_t
+ngx_analytics_log_ahead(ngx_analytics_log_t *log, uint64_t end,
+    ngx_analytics_fail_t *fail)
+{
+    char       text[sizeof(fail->text)];
+    char       name[NGX_ANALYTICS_CHECKPOINT_NAME];
+    ngx_int_t  rc;
+
+    for ( ;; ) {
+        rc = ngx_analytics_checkpoint_ahead(log->dir, log->path, end, name,
+                                            fail);
+        if (rc != NGX_OK) {
+            break;
+        }
+
+        if (log->tell) {
+            snprintf(text, sizeof(text), "checkpoint \"%s/%s\" is not used: "
+                     "it is ahead of the log", log->path, name);
+            log->tell(log, text);
+        }
+
+        ngx_analytics_fault_point();
+    }
+
+    return (rc == NGX_DONE)
+           ? ngx_analytics_parts_ahead(log->dir, log->path, end, fail)
+           : NGX_ERROR;
+}
+
+
+/*
  * Whether more was lost than a killed process loses.  A log that was closed
  * by its last process is whole after another boot, too, if it is no copy: the
  * original may have gone on.
@@ -336,6 +371,10 @@ ngx_analytics_log_settle(ngx_analytics_log_t *log,
 
     rc = ngx_analytics_log_flush(log, &flush, fail);
     close(flush.fd);
+
+    if (rc == NGX_OK) {
+        rc = ngx_analytics_log_ahead(log, found->tail.position, fail);
+    }
 
     if (rc == NGX_OK && ngx_analytics_log_lost(found)) {
         rc = ngx_analytics_log_skip(log, found, fail);
@@ -458,14 +497,14 @@ ngx_analytics_log_first(ngx_analytics_log_t *log, ngx_analytics_fail_t *fail)
         found.valid = 0;
         found.same = 0;
 
-        rc = ngx_analytics_log_new(log, &found, fail);
+        rc = ngx_analytics_log_ahead(log, 0, fail);
+
+        if (rc == NGX_OK) {
+            rc = ngx_analytics_log_new(log, &found, fail);
+        }
     }
 
-    if (rc != NGX_OK
-        || ngx_analytics_parts_ahead(log->dir, log->path, found.tail.position,
-                                     fail)
-           != NGX_OK)
-    {
+    if (rc != NGX_OK) {
         return NGX_ERROR;
     }
 

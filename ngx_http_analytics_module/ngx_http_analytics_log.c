@@ -26,6 +26,8 @@
 static void ngx_http_analytics_tick(ngx_event_t *ev);
 static void ngx_http_analytics_tick_ready(ngx_http_analytics_zone_t *zone);
 static void ngx_http_analytics_attach_run(ngx_http_analytics_zone_t *zone);
+static void ngx_http_analytics_attach_tell(ngx_analytics_log_t *log,
+    const char *text);
 static void ngx_http_analytics_attach_done(ngx_http_analytics_zone_t *zone);
 static void ngx_http_analytics_attach_failed(ngx_http_analytics_zone_t *zone);
 static void ngx_http_analytics_catch_up_run(ngx_http_analytics_zone_t *zone);
@@ -55,6 +57,7 @@ ngx_http_analytics_log_init(ngx_http_analytics_zone_t *zone)
     log->segment_size = zone->segment_size;
     log->zone = zone->shared->id;
     log->always = (zone->sync == NGX_HTTP_ANALYTICS_SYNC_ALWAYS);
+    log->tell = ngx_http_analytics_attach_tell;
 
     ngx_http_analytics_log_ids(zone);
 
@@ -281,6 +284,19 @@ ngx_http_analytics_attach_run(ngx_http_analytics_zone_t *zone)
     ngx_analytics_log_close(&zone->log);
 
     zone->attach.rc = NGX_ERROR;
+}
+
+
+static void
+ngx_http_analytics_attach_tell(ngx_analytics_log_t *log, const char *text)
+{
+    ngx_http_analytics_zone_t  *zone;
+
+    zone = (ngx_http_analytics_zone_t *)
+               ((u_char *) log - offsetof(ngx_http_analytics_zone_t, log));
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
+                  "analytics zone \"%V\": %s", &zone->name, text);
 }
 
 

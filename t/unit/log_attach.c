@@ -470,6 +470,61 @@ test_copied(void)
 }
 
 
+static ngx_uint_t  told;
+
+static void
+tell(ngx_analytics_log_t *log, const char *text)
+{
+    told += (strstr(text, ".checkpoint\" is not used: it is ahead") != NULL);
+}
+
+
+/*
+ * What was made of more than there is would be within the log again when
+ * that goes on: a copy begins a segment at once.
+ */
+
+static void
+test_ahead(void)
+{
+    char                  name[64], path[128];
+    uint64_t              end;
+    ngx_uint_t            i;
+    ngx_analytics_log_t   log;
+    ngx_analytics_fail_t  fail;
+
+    log_fresh();
+    (void) log_attach(&log, 0);
+    (void) log_requests(&log, 0, 3);
+    end = ngx_analytics_log_position(&log);
+    ngx_analytics_log_close(&log);
+
+    for (i = 0; i < 3; i++) {
+        snprintf(path, sizeof(path), "%s/%020" PRIu64 ".checkpoint", log_dir,
+                 end + i * 64);
+        close(open(path, O_WRONLY|O_CREAT, 0600));
+    }
+
+    another_boot();
+    log_config(&log, 0);
+    log.tell = tell;
+    is_i64(ngx_analytics_log_attach(&log, &fail), NGX_OK, "a copy is opened");
+    ok(log.lost && ngx_analytics_log_position(&log) > end + 64,
+       "and is longer at once");
+
+    for (i = 0; i < 3; i++) {
+        snprintf(name, sizeof(name), "%020" PRIu64 ".checkpoint%s",
+                 end + i * 64, i ? ".damaged" : "");
+        is_u64(log_mode(name), 0600, "%s",
+               i ? "a checkpoint ahead of it was put aside"
+                 : "one of all there was is left");
+    }
+
+    is_u64(told, 2, "each is told");
+    ngx_analytics_log_close(&log);
+}
+
+
 /*
  * A log of six records in two segments is cut at each byte of the last one,
  * or its bits are flipped there.
@@ -779,6 +834,7 @@ main(void)
     test_leave();
     test_power();
     test_copied();
+    test_ahead();
     test_torn();
     test_flipped();
     test_damage_inside();
