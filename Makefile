@@ -125,7 +125,8 @@ ASAN = gcc -g -O1 $(SANITIZE) -DNGX_ANALYTICS_FAULTS=1
 FORKING = gcc -g -O1 -fsanitize=undefined -fno-sanitize-recover=all \
 	-DNGX_ANALYTICS_FAULTS=1
 PORTABLE_ASAN = $(ASAN) -U__SSE2__
-FAULTS = gcc -g -O2 -DNGX_ANALYTICS_FAULTS=1 -DNGX_ANALYTICS_STORE_SCALE=64
+FAULTS = gcc -g -O2 -DNGX_ANALYTICS_FAULTS=1 -DNGX_ANALYTICS_STORE_SCALE=64 \
+	-DNGX_ANALYTICS_CHECKPOINT_AGE=1
 FUZZING = clang -g -O1 -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all
 

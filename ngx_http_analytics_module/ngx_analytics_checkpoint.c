@@ -11,6 +11,7 @@
 #include "ngx_analytics_image.h"
 
 #include <dirent.h>
+#include <sys/stat.h>
 
 
 #define NGX_ANALYTICS_CHECKPOINT_TEMP     "checkpoint.tmp"
@@ -47,6 +48,8 @@ static ngx_int_t ngx_analytics_checkpoint_section(void *ctx,
 static ngx_int_t ngx_analytics_checkpoint_put(
     ngx_analytics_checkpoint_out_t *out, const u_char *p, size_t len);
 static void ngx_analytics_checkpoint_remove(int dir, uint64_t position);
+static void ngx_analytics_checkpoint_unlink(int dir, uint64_t position);
+static ngx_uint_t ngx_analytics_checkpoint_aged(int dir, uint64_t position);
 static uint64_t ngx_analytics_checkpoint_position(const char *name);
 
 
@@ -261,26 +264,87 @@ ngx_analytics_checkpoint_put(ngx_analytics_checkpoint_out_t *out,
 
 
 /*
- * Keeps the one just written and the newest before it.  What claims to be
- * newer was passed over by the reader, or will be: it is not counted.
+ * Keeps the one just written and the newest before it.  Of the others, who
+ * has read the directory's names in order to copy it needs one that he has
+ * read of and that stays until he is done: the newest that has been there for
+ * so long does, and the oldest that has not will take its place.
+ * What claims to be newer was passed over by the reader, or will be: it is not
+ * counted.
  */
 static void
 ngx_analytics_checkpoint_remove(int dir, uint64_t position)
 {
-    char        name[NGX_ANALYTICS_CHECKPOINT_NAME];
-    ngx_uint_t  i;
+    uint64_t    young;
+    ngx_uint_t  i, aged;
 
-    for (i = 0;
+    aged = 0;
+    young = NGX_ANALYTICS_END;
+
+    for (i = 1;
          ngx_analytics_checkpoint_before(dir, position, &position) == NGX_OK;
          i++)
     {
-        if (i + 1 < NGX_ANALYTICS_CHECKPOINTS) {
+        if (aged) {
+            ngx_analytics_checkpoint_unlink(dir, position);
             continue;
         }
 
-        ngx_analytics_checkpoint_name(name, position);
-        (void) unlinkat(dir, name, 0);
+        aged = ngx_analytics_checkpoint_aged(dir, position);
+
+        if (aged || i < NGX_ANALYTICS_CHECKPOINTS) {
+            continue;
+        }
+
+        if (young != NGX_ANALYTICS_END) {
+            ngx_analytics_checkpoint_unlink(dir, young);
+        }
+
+        young = position;
     }
+}
+
+
+static void
+ngx_analytics_checkpoint_unlink(int dir, uint64_t position)
+{
+    char  name[NGX_ANALYTICS_CHECKPOINT_NAME];
+
+    ngx_analytics_checkpoint_name(name, position);
+    (void) unlinkat(dir, name, 0);
+}
+
+
+/* Whether it was there when a copy began that takes as long as it may. */
+
+static ngx_uint_t
+ngx_analytics_checkpoint_aged(int dir, uint64_t position)
+{
+    char         name[NGX_ANALYTICS_CHECKPOINT_NAME];
+    struct stat  st;
+
+    ngx_analytics_checkpoint_name(name, position);
+
+    return fstatat(dir, name, &st, 0) == 0
+           && st.st_mtime + NGX_ANALYTICS_CHECKPOINT_AGE <= time(NULL);
+}
+
+
+ngx_int_t
+ngx_analytics_checkpoint_oldest(int dir, uint64_t *position)
+{
+    uint64_t    below;
+    ngx_uint_t  n;
+
+    below = NGX_ANALYTICS_END;
+
+    for (n = 0;
+         ngx_analytics_checkpoint_before(dir, below, &below) == NGX_OK;
+         n++)
+    {
+        *position = below;
+    }
+
+    return n < NGX_ANALYTICS_CHECKPOINTS ? NGX_DECLINED : NGX_OK;
 }
 
 

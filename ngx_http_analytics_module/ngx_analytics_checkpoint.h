@@ -26,8 +26,9 @@
  *         bytes: CRC32C of all sections before it with their headers, and 4
  *         bytes of 0.  The other ones: see ngx_analytics_image.h.
  *
- * Two are kept, and called by their position in 20 digits, ".checkpoint".
- * While one is being written it is called checkpoint.tmp.
+ * They are called by their position in 20 digits, ".checkpoint"; while one is
+ * being written it is called checkpoint.tmp.  Two are kept to be read, and up
+ * to two more for those who copy the directory meanwhile.
  *
  * Copyright (C) The nginx analytics authors
  */
@@ -44,7 +45,12 @@
 
 
 #define NGX_ANALYTICS_CHECKPOINT_VERSION  1
-#define NGX_ANALYTICS_CHECKPOINTS         2      /* kept */
+#define NGX_ANALYTICS_CHECKPOINTS         2      /* kept to be read */
+
+/* seconds that a copy of the directory may take */
+#ifndef NGX_ANALYTICS_CHECKPOINT_AGE
+#define NGX_ANALYTICS_CHECKPOINT_AGE      3600
+#endif
 
 #define NGX_ANALYTICS_CHECKPOINT_MAGIC    "NGXCHKP"
 #define NGX_ANALYTICS_CHECKPOINT_HEADER   128
@@ -63,8 +69,8 @@
 /*
  * Writes a checkpoint of a zone that nobody else has: to a temporary file
  * that is synced, renamed, and the directory synced.  The log up to the
- * zone's position must be synced before.  Then removes those that are older
- * than the two newest.  Blocks.
+ * zone's position must be synced before.  Then removes those that nobody
+ * needs any more.  Blocks.
  * progress() is called now and then, if it is not NULL; when it returns other
  * than NGX_OK the work is given up.
  * Returns NGX_OK or NGX_ERROR and *fail: then the old ones are untouched.
@@ -108,6 +114,13 @@ ngx_int_t ngx_analytics_checkpoint_ahead(int dir, const char *path,
  * is none.
  */
 uint64_t ngx_analytics_checkpoint_newest(int dir);
+
+/*
+ * The position of the oldest that is kept: what the log has before it, nobody
+ * needs in order to make the zone.  Returns NGX_OK, or NGX_DECLINED if there
+ * are fewer than two.
+ */
+ngx_int_t ngx_analytics_checkpoint_oldest(int dir, uint64_t *position);
 
 /* Likewise, of those before a position.  Returns NGX_OK or NGX_DECLINED. */
 ngx_int_t ngx_analytics_checkpoint_before(int dir, uint64_t below,

@@ -291,7 +291,7 @@ ngx_analytics_log_synced(ngx_analytics_log_t *log)
 
 /*
  * Removes segments that end at a position or before: ngx_analytics_trim.c.
- * Two checkpoints are to be behind it, and whatever else is made of the log.
+ * All checkpoints are to be behind it, and whatever else is made of the log.
  * NGX_OK, or NGX_ERROR and *fail.
  */
 ngx_int_t ngx_analytics_log_trim(int dir, const char *path, uint64_t to,

@@ -165,8 +165,8 @@ ngx_http_analytics_store_work(ngx_http_analytics_zone_t *zone)
 
 /*
  * The log forgets what the store has forgotten, as far as it is not needed to
- * make the zone from the older one of two checkpoints.  Who erases users writes
- * segments anew: they would come back.
+ * make the zone from the oldest checkpoint.  Who erases users writes segments
+ * anew: they would come back.
  */
 
 static void
@@ -178,11 +178,7 @@ ngx_http_analytics_store_trim(ngx_http_analytics_zone_t *zone,
     ngx_analytics_fail_t  fail;
 
     if ((zone->keep_time == 0 && zone->keep_size == 0)
-        || ngx_analytics_checkpoint_before(conf->dir, NGX_ANALYTICS_END,
-                                           &checkpoint)
-           != NGX_OK
-        || ngx_analytics_checkpoint_before(conf->dir, checkpoint, &checkpoint)
-           != NGX_OK)
+        || ngx_analytics_checkpoint_oldest(conf->dir, &checkpoint) != NGX_OK)
     {
         return;
     }

@@ -109,6 +109,80 @@ $nginx->stop;
 $other->restart->stop;
 
 
+# Its checkpoints are others before it is done, and the log has forgotten what
+# was before them.
+
+subtest 'a copy that takes long' => sub {
+    my $nginx = Analytics::Torture->new(zone => '32m', workers => 1,
+        retain => 'totals=all events=1k', log => 'store on; segment 256k;'
+            . ' checkpoint size=256k time=1s;')->start;
+    my $other = Analytics::Torture->new(zone => '32m', workers => 1,
+        log => 'store on;');
+    my $client = $nginx->connect;
+    my ($data, $copy) = ($nginx->data, $other->data);
+    my ($n, $list) = (0, '');
+
+    my $post = sub {
+        $list = '[' . join(',', map { sprintf '{"user_id":"u%d",'
+            . '"event_type":"t","metadata":{"n":%d}}', $n++ % 997, $n }
+            1 .. 2000) . ']';
+
+        $client->request(POST => '/events/', type => 'application/json',
+            body => $list)->{status} == 201 or die "refused\n";
+    };
+
+    my $names = sub {
+        my ($ext) = @_;
+
+        return map { s{.*/}{}r } sort glob "$data/[0-9]*.$ext";
+    };
+
+    # as after hours: the log has lost its beginning
+
+    $post->() for 1 .. 80;
+    ok wait_for(sub {
+        $post->();
+        $nginx->age_checkpoints;
+        return ($names->('log'))[0] !~ /^0+\./;
+    }), 'the log has lost its beginning';
+
+    my @listed = map { s{.*/}{}r } glob "$data/*";
+    my $before = $n;
+
+    # it is slow at first
+
+    for (1 .. 3) {
+        my $newest = ($names->('checkpoint'))[-1];
+
+        ok wait_for(sub {
+            $post->();
+            return ($names->('checkpoint'))[-1] ne $newest;
+        }), 'a checkpoint is written';
+    }
+
+    my $parts = ($names->('db'))[0];
+
+    ok wait_for(sub { $post->(); ($names->('db'))[0] ne $parts }),
+        'the store has forgotten some more';
+
+    mkdir $copy, 0700 or die "mkdir: $!\n";
+    system("cp -a $data/$_ $copy 2> /dev/null") for @listed;
+    run('chown', "--reference=$data", $copy);
+
+    $other->start;
+
+    my $log = $other->log;
+    my @ids = map { $_->{id} } @{ $log->{events} };
+
+    cmp_ok $ids[-1], '>=', $before, 'it has all there was when it began';
+    is_deeply [ $log->gaps($ids[0]) ], [], 'without a gap';
+    is $other->json('/stats/total')->{total_events}, $ids[-1],
+        'what it has forgotten was counted before';
+    $other->stop;
+    $nginx->stop;
+};
+
+
 # Restored where it came from: the original has given out more numbers.
 
 sub restored {

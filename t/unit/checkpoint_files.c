@@ -19,6 +19,12 @@ static int  fail_fsync;
 static int  fsyncs;
 
 
+#define HOUR  3600
+
+/* the clock, which stands still; 0: it goes */
+static time_t  now;
+
+
 /* Instead of the library's. */
 
 int
@@ -29,7 +35,48 @@ fsync(int fd)
         return -1;
     }
 
-    return (int) syscall(SYS_fsync, fd);
+    return now ? 0 : (int) syscall(SYS_fsync, fd);
+}
+
+
+time_t
+time(time_t *t)
+{
+    return now ? now : (time_t) syscall(SYS_time, t);
+}
+
+
+static void
+must_be(int done)
+{
+    if (!done) {
+        diag("%s", strerror(errno));
+        exit(2);
+    }
+}
+
+
+/* Says that one was written so many seconds ago. */
+
+static void
+set_age(uint64_t position, time_t seconds)
+{
+    char             path[96];
+    struct timespec  times[2] = { { 0, 0 }, { 0, 0 } };
+
+    times[0].tv_sec = now - seconds;
+    times[1].tv_sec = now - seconds;
+
+    snprintf(path, sizeof(path), "%s/%s", lib_path, lib_name(position));
+    must_be(utimensat(AT_FDCWD, path, times, 0) == 0);
+}
+
+
+static void
+old_file(uint64_t position)
+{
+    lib_write_file(lib_name(position), older, older_len);
+    set_age(position, HOUR);
 }
 
 
@@ -41,9 +88,9 @@ test_kept(void)
     ngx_analytics_zone_t  *z;
 
     lib_empty();
-    lib_write_file(lib_name(100), older, older_len);
-    lib_write_file(lib_name(200), older, older_len);
-    lib_write_file(lib_name(300), older, older_len);
+    old_file(100);
+    old_file(200);
+    old_file(300);
     lib_write_file(lib_name(UINT64_MAX - 1), older, older_len);
     lib_write_file("99999999999999999999.checkpoint", older, older_len);
     lib_write_file("00000000000000000150.log", older, older_len);
@@ -77,6 +124,85 @@ test_kept(void)
     ok(z && memcmp(z, expected, size) == 0,
        "and what is no checkpoint is not read");
     zone_delete(z);
+}
+
+
+/* The checkpoints that are there: bits, of those called 1, 2, 3... */
+
+static uint64_t
+there(void)
+{
+    uint64_t  i, bits;
+
+    bits = 0;
+
+    for (i = 1; i < 64; i++) {
+        bits |= (uint64_t) lib_exists(lib_name(i)) << i;
+    }
+
+    return bits;
+}
+
+
+/*
+ * One is written every so many seconds.  Whoever has read the names finds one
+ * of those for an hour.
+ */
+
+static void
+test_copied(time_t seconds)
+{
+    uint64_t               i, j, names[64];
+    ngx_uint_t             lost, most;
+    ngx_analytics_zone_t  *z;
+
+    lib_empty();
+
+    lost = 0;
+    most = 0;
+
+    for (i = 1; i < 64; i++) {
+        now += seconds;
+
+        z = small_zone(1, i);
+        must_be(lib_write(z) == NGX_OK);
+        zone_delete(z);
+        set_age(i, 0);
+
+        names[i] = there();
+        most = ngx_max(most, (ngx_uint_t) __builtin_popcountll(names[i]));
+
+        for (j = 1; j < i; j++) {
+            lost += ((time_t) (i - j) * seconds <= HOUR
+                     && (names[j] & names[i]) == 0);
+        }
+    }
+
+    ok(lost == 0 && most <= 4, "one every %d s: a copy that takes an hour "
+       "gets one, of %d files at most", (int) seconds, (int) most);
+}
+
+
+/* From where on the log is needed. */
+
+static void
+test_oldest(void)
+{
+    uint64_t  position;
+
+    lib_empty();
+    is_i64(ngx_analytics_checkpoint_oldest(lib_dir, &position), NGX_DECLINED,
+           "without checkpoints all of the log is needed");
+
+    old_file(300);
+    is_i64(ngx_analytics_checkpoint_oldest(lib_dir, &position), NGX_DECLINED,
+           "with one alone, too, as it may be damaged");
+
+    old_file(100);
+    old_file(200);
+    is_i64(ngx_analytics_checkpoint_oldest(lib_dir, &position), NGX_OK,
+           "with more of them");
+    is_u64(position, 100, "what is behind the oldest");
 }
 
 
@@ -215,7 +341,17 @@ main(void)
     before = open_files();
     small_open();
 
+    now = 1800000000;
+
     test_kept();
+    test_copied(90);
+    test_copied(600);
+    test_copied(HOUR);
+    test_copied(HOUR + 1);
+    test_oldest();
+
+    now = 0;
+
     test_not_written();
 
     small_close();

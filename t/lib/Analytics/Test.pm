@@ -436,6 +436,17 @@ sub health {
 }
 
 
+# Has its checkpoints be so old that nobody copies the older ones any more.
+
+sub age_checkpoints {
+    my ($self) = @_;
+
+    my $time = time - 7200;
+
+    utime $time, $time, glob $self->dir . '/data/[0-9]*.checkpoint';
+}
+
+
 # Waits until a zone with a log has caught up with it.
 
 sub ready {
