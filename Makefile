@@ -271,7 +271,8 @@ check: module html tools lint $(PRELOAD) $(SANITIZED) $(FAULTY) $(TESTS) \
 
 # Some wait more than they work; those that take longest come first.
 PROVE = -j $(shell expr $$(nproc) + 1)
-LONG = t/page.t t/kill_at_every_store.t t/torture/14_store.t
+LONG = t/page.t t/kill_at_every_store.t t/torture/14_store.t \
+	t/torture/07_disk_full.t
 
 prove:
 	@prove -I t/lib $(PROVE) $(LONG) $(filter-out $(LONG), \

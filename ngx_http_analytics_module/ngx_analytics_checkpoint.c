@@ -333,15 +333,23 @@ ngx_int_t
 ngx_analytics_checkpoint_oldest(int dir, uint64_t *position)
 {
     uint64_t    below;
+    ngx_int_t   rc;
     ngx_uint_t  n;
 
     below = NGX_ANALYTICS_END;
 
-    for (n = 0;
-         ngx_analytics_checkpoint_before(dir, below, &below) == NGX_OK;
-         n++)
-    {
+    for (n = 0; /* void */ ; n++) {
+        rc = ngx_analytics_checkpoint_before(dir, below, &below);
+
+        if (rc != NGX_OK) {
+            break;
+        }
+
         *position = below;
+    }
+
+    if (rc == NGX_ERROR) {
+        return NGX_ERROR;
     }
 
     return n < NGX_ANALYTICS_CHECKPOINTS ? NGX_DECLINED : NGX_OK;
@@ -408,25 +416,36 @@ ngx_analytics_checkpoint_before(int dir, uint64_t below, uint64_t *position)
     int             fd;
     DIR            *d;
     uint64_t        found;
+    ngx_err_t       err;
     ngx_int_t       rc;
     struct dirent  *entry;
 
     fd = openat(dir, ".", O_RDONLY|O_DIRECTORY|O_CLOEXEC);
 
     if (fd == -1) {
-        return NGX_DECLINED;
+        return NGX_ERROR;
     }
 
     d = fdopendir(fd);
 
     if (d == NULL) {
+        err = errno;
         close(fd);
-        return NGX_DECLINED;
+        errno = err;
+
+        return NGX_ERROR;
     }
 
     rc = NGX_DECLINED;
 
-    while ((entry = readdir(d)) != NULL) {
+    for ( ;; ) {
+        errno = 0;
+
+        entry = readdir(d);
+        if (entry == NULL) {
+            break;
+        }
+
         found = ngx_analytics_checkpoint_position(entry->d_name);
 
         if (found < below && (rc != NGX_OK || found > *position)) {
@@ -435,7 +454,9 @@ ngx_analytics_checkpoint_before(int dir, uint64_t below, uint64_t *position)
         }
     }
 
+    err = errno;
     closedir(d);
+    errno = err;
 
-    return rc;
+    return err ? NGX_ERROR : rc;
 }

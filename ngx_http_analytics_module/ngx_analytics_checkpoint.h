@@ -92,15 +92,17 @@ ngx_int_t ngx_analytics_checkpoint_write(int dir, const char *path,
  * the reason; one of a newer version, before first or that cannot be read is
  * told and left where it is.
  * pace() is called now and then, if it is not NULL.
- * Returns the zone with its position set, or NULL: no memory, or size is too
- * small.  While it is reading, ngx_analytics_zone_recover() takes the zone
- * for damaged, so that what a killed process has left is not served.
+ * Returns the zone with its position set, or NULL and *fail: the system could
+ * not tell what there is, and it may be another time; or the only one that is
+ * not before first cannot be read; or there is no memory, or size is too small.
+ * While it is reading, ngx_analytics_zone_recover() takes the zone for damaged,
+ * so that what a killed process has left is not served.
  */
 ngx_analytics_zone_t *ngx_analytics_checkpoint_read(int dir,
     const char *path, const u_char *id, uint64_t first, uint64_t end,
     void *mem, size_t size, ngx_analytics_zone_conf_t *conf,
     void (*bad)(void *ctx, const char *name, const char *why),
-    void (*pace)(void *ctx), void *ctx);
+    void (*pace)(void *ctx), void *ctx, ngx_analytics_fail_t *fail);
 
 /*
  * Sets one aside whose position is behind end, and writes its old name to
@@ -111,18 +113,21 @@ ngx_int_t ngx_analytics_checkpoint_ahead(int dir, const char *path,
 
 /*
  * The position of the newest that looks like one, by name alone; 0 if there
- * is none.
+ * is none, or it cannot be told.
  */
 uint64_t ngx_analytics_checkpoint_newest(int dir);
 
 /*
  * The position of the oldest that is kept: what the log has before it, nobody
- * needs in order to make the zone.  Returns NGX_OK, or NGX_DECLINED if there
- * are fewer than two.
+ * needs in order to make the zone.  Returns NGX_OK, NGX_DECLINED if there are
+ * fewer than two, or NGX_ERROR and errno.
  */
 ngx_int_t ngx_analytics_checkpoint_oldest(int dir, uint64_t *position);
 
-/* Likewise, of those before a position.  Returns NGX_OK or NGX_DECLINED. */
+/*
+ * The newest of those before a position.  Returns NGX_OK, NGX_DECLINED if there
+ * is none, or NGX_ERROR and errno.
+ */
 ngx_int_t ngx_analytics_checkpoint_before(int dir, uint64_t below,
     uint64_t *position);
 

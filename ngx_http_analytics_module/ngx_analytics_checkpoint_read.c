@@ -22,29 +22,45 @@ typedef struct {
 } ngx_analytics_checkpoint_head_t;
 
 
-/* one that is being read */
+/* what is looked for, and one that is being read */
 typedef struct {
+    int                     dir;
+    const char             *path;
+    const u_char           *id;
+    uint64_t                first;
+    uint64_t                end;
+
+    void                  (*bad)(void *ctx, const char *name,
+                                 const char *why);
+    void                  (*pace)(void *ctx);
+    void                   *ctx;
+
+    uint64_t                position;  /* of the last one, */
+    ngx_uint_t              unread;    /* and whether some was not read */
+
     int                     fd;
     uint64_t                left;      /* bytes of the file */
     uint32_t                crc;
     const char             *why;       /* it is not good */
+    int                     err;       /* errno, if it cannot be read */
     ngx_uint_t              keep;      /* nor to be set aside */
-    void                  (*pace)(void *ctx);
-    void                   *ctx;
     ngx_analytics_image_t   image;
     u_char                  buf[NGX_ANALYTICS_IMAGE_MAX
                                 + NGX_ANALYTICS_IMAGE_ENTRY];
 } ngx_analytics_checkpoint_in_t;
 
 
+static ngx_int_t ngx_analytics_checkpoint_search(
+    ngx_analytics_checkpoint_in_t *in, ngx_analytics_zone_t *z,
+    ngx_analytics_fail_t *fail);
+static ngx_int_t ngx_analytics_checkpoint_passed(
+    ngx_analytics_checkpoint_in_t *in, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_checkpoint_load(
-    ngx_analytics_checkpoint_in_t *in, int dir, uint64_t position,
-    const u_char *id, uint64_t first, uint64_t end, ngx_analytics_zone_t *z);
+    ngx_analytics_checkpoint_in_t *in, ngx_analytics_zone_t *z);
 static ngx_int_t ngx_analytics_checkpoint_head(
     ngx_analytics_checkpoint_in_t *in, ngx_analytics_checkpoint_head_t *head);
 static ngx_int_t ngx_analytics_checkpoint_fits(
-    ngx_analytics_checkpoint_in_t *in, ngx_analytics_checkpoint_head_t *head,
-    uint64_t position, const u_char *id, uint64_t first, uint64_t end);
+    ngx_analytics_checkpoint_in_t *in, ngx_analytics_checkpoint_head_t *head);
 static ngx_int_t ngx_analytics_checkpoint_sections(
     ngx_analytics_checkpoint_in_t *in);
 static ngx_int_t ngx_analytics_checkpoint_end(
@@ -53,6 +69,8 @@ static ngx_int_t ngx_analytics_checkpoint_get(
     ngx_analytics_checkpoint_in_t *in, u_char *p, uint64_t len);
 static ngx_int_t ngx_analytics_checkpoint_bad(
     ngx_analytics_checkpoint_in_t *in, const char *why);
+static ngx_int_t ngx_analytics_checkpoint_unread(
+    ngx_analytics_checkpoint_in_t *in);
 static ngx_int_t ngx_analytics_checkpoint_aside(int dir, const char *name);
 
 
@@ -61,12 +79,14 @@ ngx_analytics_checkpoint_read(int dir, const char *path, const u_char *id,
     uint64_t first, uint64_t end, void *mem, size_t size,
     ngx_analytics_zone_conf_t *conf,
     void (*bad)(void *ctx, const char *name, const char *why),
-    void (*pace)(void *ctx), void *ctx)
+    void (*pace)(void *ctx), void *ctx, ngx_analytics_fail_t *fail)
 {
-    char                            name[NGX_ANALYTICS_CHECKPOINT_NAME];
-    uint64_t                        position;
+    ngx_int_t                       rc;
     ngx_analytics_zone_t           *z;
     ngx_analytics_checkpoint_in_t  *in;
+
+    fail->err = 0;
+    ngx_memcpy(fail->text, "no memory", sizeof("no memory"));
 
     in = calloc(1, sizeof(ngx_analytics_checkpoint_in_t));
 
@@ -74,49 +94,103 @@ ngx_analytics_checkpoint_read(int dir, const char *path, const u_char *id,
         return NULL;
     }
 
+    in->dir = dir;
+    in->path = path;
+    in->id = id;
+    in->first = first;
+    in->end = end;
+    in->bad = bad;
     in->pace = pace;
     in->ctx = ctx;
 
-    z = ngx_analytics_zone_create(mem, size, conf);
-    position = NGX_ANALYTICS_END;
+    in->position = NGX_ANALYTICS_END;
 
-    while (z
-           && ngx_analytics_checkpoint_before(dir, position, &position)
-              == NGX_OK)
-    {
-        if (ngx_analytics_checkpoint_load(in, dir, position, id, first, end,
-                                          z)
-            == NGX_OK)
-        {
-            break;
-        }
-
-        ngx_analytics_image_clear(z);
+    do {
         z = ngx_analytics_zone_create(mem, size, conf);
+        rc = z ? ngx_analytics_checkpoint_search(in, z, fail) : NGX_ERROR;
 
-        ngx_analytics_checkpoint_name(name, position);
-
-        if (!in->keep) {
-
-            /* if it cannot be renamed it is met again, and no better then */
-
-            (void) ngx_analytics_checkpoint_aside(dir, name);
-        }
-
-        if (bad) {
-            bad(ctx, name, in->why);
-        }
-    }
+    } while (rc == NGX_AGAIN);
 
     free(in);
 
-    return z;
+    return (rc == NGX_OK) ? z : NULL;
+}
+
+
+/*
+ * Reads the next older one.  Returns NGX_OK, also if there is none; NGX_AGAIN
+ * if it is no good: the zone is to be laid out anew; or NGX_ERROR.
+ */
+
+static ngx_int_t
+ngx_analytics_checkpoint_search(ngx_analytics_checkpoint_in_t *in,
+    ngx_analytics_zone_t *z, ngx_analytics_fail_t *fail)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_analytics_checkpoint_before(in->dir, in->position,
+                                         &in->position);
+
+    if (rc == NGX_ERROR) {
+        ngx_analytics_failed(fail, "listing of", in->path, NULL);
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+
+        /* what could not be read may be all that tells of what is gone */
+
+        return (in->unread && in->first) ? NGX_ERROR : NGX_OK;
+    }
+
+    if (ngx_analytics_checkpoint_load(in, z) == NGX_OK) {
+        return NGX_OK;
+    }
+
+    ngx_analytics_image_clear(z);
+
+    return ngx_analytics_checkpoint_passed(in, fail);
+}
+
+
+/* One that is not used.  Returns NGX_AGAIN, or NGX_ERROR if it might be. */
+
+static ngx_int_t
+ngx_analytics_checkpoint_passed(ngx_analytics_checkpoint_in_t *in,
+    ngx_analytics_fail_t *fail)
+{
+    char  name[NGX_ANALYTICS_CHECKPOINT_NAME];
+
+    ngx_analytics_checkpoint_name(name, in->position);
+
+    if (in->err) {
+        errno = in->err;
+        ngx_analytics_failed(fail, "reading of", in->path, name);
+
+        if (ngx_analytics_short(fail)) {
+            return NGX_ERROR;
+        }
+
+        in->unread |= (in->position >= in->first);
+    }
+
+    if (!in->keep) {
+
+        /* if it cannot be renamed it is met again, and no better then */
+
+        (void) ngx_analytics_checkpoint_aside(in->dir, name);
+    }
+
+    if (in->bad) {
+        in->bad(in->ctx, name, in->why);
+    }
+
+    return NGX_AGAIN;
 }
 
 
 static ngx_int_t
-ngx_analytics_checkpoint_load(ngx_analytics_checkpoint_in_t *in, int dir,
-    uint64_t position, const u_char *id, uint64_t first, uint64_t end,
+ngx_analytics_checkpoint_load(ngx_analytics_checkpoint_in_t *in,
     ngx_analytics_zone_t *z)
 {
     char                              name[NGX_ANALYTICS_CHECKPOINT_NAME];
@@ -126,15 +200,15 @@ ngx_analytics_checkpoint_load(ngx_analytics_checkpoint_in_t *in, int dir,
 
     in->crc = 0;
     in->why = NULL;
+    in->err = 0;
     in->keep = 0;
 
-    ngx_analytics_checkpoint_name(name, position);
+    ngx_analytics_checkpoint_name(name, in->position);
 
-    in->fd = openat(dir, name, O_RDONLY|O_NONBLOCK|O_CLOEXEC);
+    in->fd = openat(in->dir, name, O_RDONLY|O_NONBLOCK|O_CLOEXEC);
 
     if (in->fd == -1 || fstat(in->fd, &st) == -1) {
-        rc = ngx_analytics_checkpoint_bad(in, "it cannot be read");
-        in->keep = 1;
+        rc = ngx_analytics_checkpoint_unread(in);
 
     } else {
         in->left = (uint64_t) st.st_size;
@@ -143,8 +217,7 @@ ngx_analytics_checkpoint_load(ngx_analytics_checkpoint_in_t *in, int dir,
     }
 
     if (rc == NGX_OK) {
-        rc = ngx_analytics_checkpoint_fits(in, &head, position, id, first,
-                                           end);
+        rc = ngx_analytics_checkpoint_fits(in, &head);
     }
 
     if (rc == NGX_OK) {
@@ -201,8 +274,7 @@ ngx_analytics_checkpoint_head(ngx_analytics_checkpoint_in_t *in,
 
 static ngx_int_t
 ngx_analytics_checkpoint_fits(ngx_analytics_checkpoint_in_t *in,
-    ngx_analytics_checkpoint_head_t *head, uint64_t position,
-    const u_char *id, uint64_t first, uint64_t end)
+    ngx_analytics_checkpoint_head_t *head)
 {
     if (head->version > NGX_ANALYTICS_CHECKPOINT_VERSION) {
         in->keep = 1;
@@ -215,20 +287,20 @@ ngx_analytics_checkpoint_fits(ngx_analytics_checkpoint_in_t *in,
         return ngx_analytics_checkpoint_bad(in, "it is malformed");
     }
 
-    if (ngx_memcmp(head->id, id, 16) != 0) {
+    if (ngx_memcmp(head->id, in->id, 16) != 0) {
         return ngx_analytics_checkpoint_bad(in, "it is of another log");
     }
 
-    if (head->position != position) {
+    if (head->position != in->position) {
         return ngx_analytics_checkpoint_bad(in,
                                            "its name is of another position");
     }
 
-    if (position > end) {
+    if (in->position > in->end) {
         return ngx_analytics_checkpoint_bad(in, "it is ahead of the log");
     }
 
-    if (position < first) {
+    if (in->position < in->first) {
         in->keep = 1;
         return ngx_analytics_checkpoint_bad(in,
                                             "the log behind it is gone");
@@ -330,8 +402,7 @@ ngx_analytics_checkpoint_get(ngx_analytics_checkpoint_in_t *in, u_char *p,
         }
 
         if (n == -1) {
-            in->keep = 1;
-            return ngx_analytics_checkpoint_bad(in, "it cannot be read");
+            return ngx_analytics_checkpoint_unread(in);
         }
 
         if (n == 0) {
@@ -356,16 +427,31 @@ ngx_analytics_checkpoint_bad(ngx_analytics_checkpoint_in_t *in,
 }
 
 
+static ngx_int_t
+ngx_analytics_checkpoint_unread(ngx_analytics_checkpoint_in_t *in)
+{
+    in->err = errno;
+    in->keep = 1;
+
+    return ngx_analytics_checkpoint_bad(in, "it cannot be read");
+}
+
+
 ngx_int_t
 ngx_analytics_checkpoint_ahead(int dir, const char *path, uint64_t end,
     char *name, ngx_analytics_fail_t *fail)
 {
-    uint64_t  position;
+    uint64_t   position;
+    ngx_int_t  rc;
 
-    if (ngx_analytics_checkpoint_before(dir, NGX_ANALYTICS_END, &position)
-        != NGX_OK
-        || position <= end)
-    {
+    rc = ngx_analytics_checkpoint_before(dir, NGX_ANALYTICS_END, &position);
+
+    if (rc == NGX_ERROR) {
+        ngx_analytics_failed(fail, "listing of", path, NULL);
+        return NGX_ERROR;
+    }
+
+    if (rc == NGX_DECLINED || position <= end) {
         return NGX_DONE;
     }
 

@@ -70,6 +70,7 @@ typedef struct {
     uint64_t                  recovered;  /* progress: from, now, to */
     uint64_t                  recovery_from;
     uint64_t                  recovery_to;
+    uint64_t                  forgotten;  /* see ngx_http_analytics_load() */
     ngx_uint_t                used;       /* the memory was not all zeros */
     ngx_atomic_t              erased;     /* times that users were */
 } ngx_http_analytics_shared_t;
@@ -663,12 +664,13 @@ void ngx_http_analytics_recovery_run(ngx_http_analytics_zone_t *zone);
 
 /*
  * Lays a zone out in zeroed memory and reads the last checkpoint that is good;
- * pace() is called now and then with the zone, if it is not NULL.
- * Returns NULL and *fail.
+ * pace() is called now and then with the zone, if it is not NULL.  *forgotten
+ * is how many bytes of the log are gone that no checkpoint tells of, or 0.
+ * Returns the zone, or NULL and *fail.
  */
 ngx_analytics_zone_t *ngx_http_analytics_load(
     ngx_http_analytics_zone_t *zone, void *mem, void (*pace)(void *ctx),
-    ngx_analytics_fail_t *fail);
+    uint64_t *forgotten, ngx_analytics_fail_t *fail);
 
 /*
  * A lock that dies with its holder, on a file of the directory.  Returns a

@@ -24,11 +24,16 @@
 
 static void ngx_http_analytics_checkpoint_make(
     ngx_http_analytics_zone_t *zone);
+static ngx_analytics_zone_t *ngx_http_analytics_checkpoint_load(
+    ngx_http_analytics_zone_t *zone, void *mem, ngx_analytics_fail_t *fail);
 static void ngx_http_analytics_unmap(u_char *mem, size_t size);
 static void ngx_http_analytics_checkpoint_failed(
     ngx_http_analytics_zone_t *zone, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_http_analytics_shadow_progress(void *ctx,
     uint64_t position);
+static ngx_int_t ngx_http_analytics_checkpoint_alone(
+    ngx_http_analytics_zone_t *zone, uint64_t position,
+    ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_http_analytics_checkpoint_progress(void *ctx);
 static void ngx_http_analytics_checkpoint_pace(void *ctx);
 
@@ -147,9 +152,7 @@ ngx_http_analytics_checkpoint_make(ngx_http_analytics_zone_t *zone)
 
     zone->rested = 0;
 
-    target.zone = ngx_http_analytics_load(zone, mem,
-                                          ngx_http_analytics_checkpoint_pace,
-                                          &fail);
+    target.zone = ngx_http_analytics_checkpoint_load(zone, mem, &fail);
     target.progress = ngx_http_analytics_shadow_progress;
     target.ctx = zone;
 
@@ -174,6 +177,34 @@ ngx_http_analytics_checkpoint_make(ngx_http_analytics_zone_t *zone)
     if (rc != NGX_OK && fail.text[0]) {
         ngx_http_analytics_checkpoint_failed(zone, &fail);
     }
+}
+
+
+/*
+ * The zone that serves may know more than can be read: of what the log has
+ * forgotten, nobody else tells if checkpoints were removed.  Then one is
+ * written of the zone itself, when nginx ends.
+ */
+
+static ngx_analytics_zone_t *
+ngx_http_analytics_checkpoint_load(ngx_http_analytics_zone_t *zone, void *mem,
+    ngx_analytics_fail_t *fail)
+{
+    uint64_t               forgotten;
+    ngx_analytics_zone_t  *z;
+
+    z = ngx_http_analytics_load(zone, mem, ngx_http_analytics_checkpoint_pace,
+                                &forgotten, fail);
+
+    if (z && forgotten && forgotten != zone->shared->forgotten) {
+        fail->err = 0;
+        (void) ngx_snprintf((u_char *) fail->text, sizeof(fail->text),
+                            "there is none to start from, and the first %uL "
+                            "bytes of the log were removed%Z", forgotten);
+        return NULL;
+    }
+
+    return z;
 }
 
 
@@ -276,8 +307,7 @@ ngx_http_analytics_checkpoint_now(ngx_http_analytics_zone_t *zone,
     ngx_analytics_fail_t *fail)
 {
     int        fd;
-    char       name[NGX_ANALYTICS_CHECKPOINT_NAME];
-    uint64_t   limit, position;
+    uint64_t   limit;
     ngx_int_t  rc;
 
     fd = ngx_http_analytics_lease_wait(zone, "lock.checkpoint", fail);
@@ -302,21 +332,44 @@ ngx_http_analytics_checkpoint_now(ngx_http_analytics_zone_t *zone,
         rc = (zone->log.control->checkpoint == limit) ? NGX_OK : NGX_ERROR;
     }
 
-    while (rc == NGX_OK
-           && ngx_analytics_checkpoint_before(zone->log.dir, limit, &position)
-              == NGX_OK)
-    {
-        ngx_analytics_checkpoint_name(name, position);
-
-        if (unlinkat(zone->log.dir, name, 0) == -1) {
-            ngx_analytics_failed(fail, "unlink()", zone->log.path, name);
-            rc = NGX_ERROR;
-        }
+    if (rc == NGX_OK) {
+        rc = ngx_http_analytics_checkpoint_alone(zone, limit, fail);
     }
 
     (void) close(fd);
 
     return rc;
+}
+
+
+/* Removes those before a position.  NGX_OK or NGX_ERROR. */
+
+static ngx_int_t
+ngx_http_analytics_checkpoint_alone(ngx_http_analytics_zone_t *zone,
+    uint64_t position, ngx_analytics_fail_t *fail)
+{
+    char       name[NGX_ANALYTICS_CHECKPOINT_NAME];
+    ngx_int_t  rc;
+
+    for ( ;; ) {
+        rc = ngx_analytics_checkpoint_before(zone->log.dir, position,
+                                             &position);
+        if (rc == NGX_DECLINED) {
+            return NGX_OK;
+        }
+
+        if (rc == NGX_ERROR) {
+            ngx_analytics_failed(fail, "listing of", zone->log.path, NULL);
+            return NGX_ERROR;
+        }
+
+        ngx_analytics_checkpoint_name(name, position);
+
+        if (unlinkat(zone->log.dir, name, 0) == -1) {
+            ngx_analytics_failed(fail, "unlink()", zone->log.path, name);
+            return NGX_ERROR;
+        }
+    }
 }
 
 

@@ -221,11 +221,20 @@ ngx_http_analytics_rebuild(ngx_http_analytics_zone_t *zone)
 
     ngx_memzero(&target, sizeof(ngx_analytics_target_t));
 
-    target.zone = ngx_http_analytics_load(zone, shared->zone, NULL, &fail);
+    target.zone = ngx_http_analytics_load(zone, shared->zone, NULL,
+                                          &shared->forgotten, &fail);
 
     if (target.zone == NULL) {
         ngx_http_analytics_rebuild_failed(zone, &fail);
         return NGX_ERROR;
+    }
+
+    if (shared->forgotten) {
+        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
+                      "analytics zone \"%V\": there is no checkpoint, and the "
+                      "first %uL bytes of the log were removed as \"retain\" "
+                      "says: their events are not counted any more",
+                      &zone->name, shared->forgotten);
     }
 
     zone->log.control->checkpoint = ngx_analytics_zone_position(target.zone);
@@ -319,7 +328,7 @@ ngx_http_analytics_rebuild_failed(ngx_http_analytics_zone_t *zone,
 
 ngx_analytics_zone_t *
 ngx_http_analytics_load(ngx_http_analytics_zone_t *zone, void *mem,
-    void (*pace)(void *ctx), ngx_analytics_fail_t *fail)
+    void (*pace)(void *ctx), uint64_t *forgotten, ngx_analytics_fail_t *fail)
 {
     uint64_t                    first;
     ngx_analytics_zone_t       *z;
@@ -327,6 +336,7 @@ ngx_http_analytics_load(ngx_http_analytics_zone_t *zone, void *mem,
     ngx_analytics_zone_conf_t   conf;
 
     control = zone->log.control;
+    *forgotten = 0;
 
     if (ngx_http_analytics_first(zone, &first, fail) != NGX_OK) {
         return NULL;
@@ -342,20 +352,10 @@ ngx_http_analytics_load(ngx_http_analytics_zone_t *zone, void *mem,
                                       ngx_analytics_log_position(&zone->log),
                                       mem, zone->shared->size, &conf,
                                       ngx_http_analytics_checkpoint_bad,
-                                      pace, zone);
+                                      pace, zone, fail);
 
-    if (z == NULL) {
-        fail->err = 0;
-        ngx_memcpy(fail->text, "no memory", sizeof("no memory"));
-        return NULL;
-    }
-
-    if (first && ngx_analytics_zone_position(z) == 0) {
-        ngx_log_error(NGX_LOG_ALERT, ngx_cycle->log, 0,
-                      "analytics zone \"%V\": there is no checkpoint, and the "
-                      "first %uL bytes of the log were removed as \"retain\" "
-                      "says: their events are not counted any more",
-                      &zone->name, first);
+    if (z && ngx_analytics_zone_position(z) == 0) {
+        *forgotten = first;
     }
 
     return z;

@@ -294,6 +294,107 @@ each_start('a start in a new folder', empty => 1);
 each_start('a start with a log');
 
 
+# What a checkpoint alone still knows is not given up when files cannot be
+# opened for a moment: neither by who starts nor by who writes the next one.
+
+subtest 'a log that has lost its beginning' => sub {
+    my ($nginx, $disk) = failing('segment 4k; checkpoint size=8k time=1s;');
+    my ($data, $n) = ($nginx->data, 0);
+
+    my $checkpoints = sub {
+        return map { /(\d+)\.checkpoint$/ } sort glob "$data/*.checkpoint";
+    };
+
+    # Returns whether one more is written.
+
+    my $written = sub {
+        my $newest = ($checkpoints->())[-1] // '';
+
+        return wait_for(sub {
+            my $answer = eval { $nginx->post('/events/', $EVENT) };
+
+            $n++ if $answer && $answer->{status} == 201;
+
+            return (($checkpoints->())[-1] // '') ne $newest;
+        });
+    };
+
+    $nginx->start;
+    ok $written->(), 'a checkpoint' for 1 .. 2;
+    $nginx->kill_at_once->set(wait => 0);
+
+    # those between the oldest and the newest are not needed
+
+    my ($oldest) = $checkpoints->();
+
+    for my $file (sort glob "$data/*.log") {
+        my ($end) = $file =~ /(\d+)\.log$/;
+
+        unlink $file if $end + (-s $file) <= $oldest;
+    }
+
+    cmp_ok scalar @{ $nginx->log->{events} }, '<', $n, 'some are in it alone';
+
+    my ($failed, @wrong) = (0);
+
+    for my $from (1 .. 100) {
+        $disk->fail(kinds => ['open'], from => $from, times => 1,
+            error => EMFILE);
+        $nginx->try_start or push @wrong, "call $from: it does not start";
+
+        $nginx->ready or push @wrong, "call $from: it does not get ready";
+
+        my $hit = $disk->failed;
+
+        $disk->heal;
+
+        my $total = $nginx->json('/stats/total')->{total_events};
+
+        push @wrong, "call $from: $total, not $n" if $total != $n;
+
+        $nginx->kill_at_once;
+        $hit ? $failed++ : last;
+        last if @wrong;
+    }
+
+    ok !@wrong, "each of $failed files cannot be opened at a start"
+        or diag join "\n", @wrong;
+    cmp_ok $failed, '>', 5, 'they are some';
+
+    $nginx->set(wait => 1)->restart;
+
+    for my $from (1 .. (long() ? 30 : 3)) {
+        $disk->fail(kinds => ['open'], from => $from, times => 1,
+            error => EMFILE);
+        ok $written->(), "call $from: a checkpoint is written" or last;
+        $disk->heal;
+    }
+
+    $nginx->kill_at_once->restart;
+    is $nginx->json('/stats/total')->{total_events}, $n,
+        'and has all that the ones before it had';
+
+    # nor is what they knew given up when they are taken away
+
+    unlink glob "$data/*.checkpoint";
+
+    my $log = length $nginx->error_log;
+
+    ok wait_for(sub {
+        $nginx->post('/events/', $EVENT)->{status} == 201 and $n++;
+        return substr($nginx->error_log, $log)
+            =~ /no checkpoint was written: there is none to start from/;
+    }), 'without them none is written of what is left of the log';
+
+    $nginx->stop;
+    is scalar $checkpoints->(), 1, 'but of the zone, when nginx ends';
+    $nginx->restart;
+    is $nginx->json('/stats/total')->{total_events}, $n, 'which has all';
+    ok $written->(), 'and from which it goes on';
+    $nginx->stop;
+};
+
+
 subtest 'a disk that fails now and then, under load' => sub {
     my ($nginx, $disk) = failing(
         'sync 100ms; segment 16k; checkpoint size=64k time=1s;', workers => 2,

@@ -120,7 +120,7 @@ read_between(uint64_t first, uint64_t end)
 
     return ngx_analytics_checkpoint_read(lib_dir, lib_path, lib_id, first,
                                          end, calloc(1, size), size, &conf,
-                                         lib_bad, NULL, NULL);
+                                         lib_bad, NULL, NULL, &lib_fail);
 }
 
 

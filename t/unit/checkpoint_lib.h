@@ -233,7 +233,7 @@ lib_read(size_t size, ngx_uint_t types)
 
     z = ngx_analytics_checkpoint_read(lib_dir, lib_path, lib_id, 0, LIB_END,
                                       mem, size, &conf, lib_bad, NULL,
-                                      NULL);
+                                      NULL, &lib_fail);
 
     if (z == NULL) {
         munmap(mem, size);
