@@ -83,12 +83,20 @@ ngx_http_analytics_store_soon(ngx_http_analytics_zone_t *zone)
 uint64_t
 ngx_http_analytics_store_behind(ngx_http_analytics_zone_t *zone)
 {
-    uint64_t  seq, stored;
+    uint64_t               seq, stored, bytes;
+    ngx_analytics_tail_t  *tail;
 
-    seq = ngx_analytics_log_tail(&zone->log)->seq;
+    tail = ngx_analytics_log_tail(&zone->log);
+
+    seq = tail->seq;
     stored = zone->log.control->store_seq;
 
-    return seq - ngx_min(ngx_max(stored, 1), seq);
+    /* numbers may have been skipped, and an event takes a byte at least */
+
+    bytes = tail->position - ngx_min(zone->log.control->store,
+                                     tail->position);
+
+    return ngx_min(seq - ngx_min(ngx_max(stored, 1), seq), bytes);
 }
 
 

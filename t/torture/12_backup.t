@@ -178,6 +178,8 @@ subtest 'a copy that takes long' => sub {
     is_deeply [ $log->gaps($ids[0]) ], [], 'without a gap';
     is $other->json('/stats/total')->{total_events}, $ids[-1],
         'what it has forgotten was counted before';
+    ok wait_for(sub { $other->get('/events/?limit=1')->{status} == 200 }),
+        'single events can be asked for';
     $other->stop;
     $nginx->stop;
 };
