@@ -105,7 +105,8 @@ typedef struct {
     uint64_t                 foreign;      /* and the tail of all others */
 
     int64_t                  owner;        /* the master's process id, */
-    int64_t                  owner_parent; /* and its parent's */
+    int64_t                  owner_parent; /* its parent's, */
+    uint64_t                 owner_space;  /* and where these are valid */
 
     uint64_t                 checkpoint;   /* position of the newest */
     int64_t                  checkpoint_time;
@@ -138,8 +139,9 @@ struct ngx_analytics_log_s {
     const char              *path;
     size_t                   segment_size;
     uint64_t                 zone;         /* id of the memory to fold into */
-    int64_t                  master;       /* process ids, see above */
+    int64_t                  master;       /* process ids, see above, */
     int64_t                  master_parent;
+    uint64_t                 space;        /* of this namespace; 0: unknown */
     ngx_uint_t               always;       /* acknowledged is synced */
 
     /* by attach(): what it has put aside; may be NULL */
@@ -161,7 +163,8 @@ struct ngx_analytics_log_s {
     ngx_uint_t               created;      /* the mutexes were */
 
     /* of attach(), for a message */
-    int64_t                  owner;        /* NGX_BUSY: whose it is */
+    int64_t                  owner;        /* NGX_BUSY: whose it is, */
+    ngx_uint_t               elsewhere;    /* in another namespace */
     uint64_t                 cut_from;     /* a torn tail that was cut */
     uint64_t                 cut_to;
     ngx_uint_t               lost;         /* power was: numbers were skipped */
@@ -177,7 +180,8 @@ struct ngx_analytics_log_s {
  *     NGX_BUSY   a master that is no relative uses the directory: owner
  *     NGX_ERROR  *fail says why; nothing is left open, try again later
  * A master is a relative if it is the same, one is the other's parent, or
- * both have the same one: as with binary upgrades.
+ * both have the same one: as with binary upgrades.  In another namespace of
+ * process ids, as those of containers, it is none, whatever its number.
  */
 ngx_int_t ngx_analytics_log_attach(ngx_analytics_log_t *log,
     ngx_analytics_fail_t *fail);

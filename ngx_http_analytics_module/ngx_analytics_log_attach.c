@@ -46,6 +46,8 @@ static ngx_int_t ngx_analytics_log_init(ngx_analytics_log_t *log,
     ngx_analytics_fail_t *fail);
 static ngx_uint_t ngx_analytics_log_child(ngx_analytics_log_t *log,
     ngx_analytics_control_t *c);
+static void ngx_analytics_log_taken(ngx_analytics_log_t *log,
+    ngx_analytics_control_t *c);
 static ngx_int_t ngx_analytics_log_stranger(ngx_analytics_log_t *log, int dir,
     ngx_analytics_control_t *c);
 static ngx_int_t ngx_analytics_log_join(ngx_analytics_log_t *log,
@@ -305,10 +307,20 @@ static ngx_uint_t
 ngx_analytics_log_relative(ngx_analytics_log_t *log,
     ngx_analytics_control_t *c)
 {
-    return c->owner == log->master
-           || c->owner == log->master_parent
-           || c->owner_parent == log->master
-           || (c->owner_parent && c->owner_parent == log->master_parent);
+    return c->owner_space == log->space
+           && (c->owner == log->master
+               || c->owner == log->master_parent
+               || c->owner_parent == log->master
+               || (c->owner_parent && c->owner_parent == log->master_parent));
+}
+
+
+/* One of another namespace may be: that cannot be told from here. */
+static ngx_uint_t
+ngx_analytics_log_alive(ngx_analytics_log_t *log, ngx_analytics_control_t *c)
+{
+    return c->owner_space == log->space
+           && (kill((pid_t) c->owner, 0) == 0 || errno != ESRCH);
 }
 
 
@@ -317,7 +329,7 @@ static ngx_uint_t
 ngx_analytics_log_child(ngx_analytics_log_t *log, ngx_analytics_control_t *c)
 {
     return c->owner_parent == log->master
-           && (kill((pid_t) c->owner, 0) == 0 || errno != ESRCH);
+           && ngx_analytics_log_alive(log, c);
 }
 
 
@@ -352,7 +364,7 @@ ngx_analytics_log_probe(ngx_analytics_log_t *log)
 
         if (rc == NGX_OK
             || (i >= NGX_ANALYTICS_PROBE_LOOK
-                && (kill((pid_t) c.owner, 0) == 0 || errno != ESRCH)))
+                && ngx_analytics_log_alive(log, &c)))
         {
             break;
         }
@@ -367,10 +379,18 @@ ngx_analytics_log_probe(ngx_analytics_log_t *log)
     close(dir);
 
     if (rc == NGX_BUSY) {
-        log->owner = c.owner;
+        ngx_analytics_log_taken(log, &c);
     }
 
     return rc;
+}
+
+
+static void
+ngx_analytics_log_taken(ngx_analytics_log_t *log, ngx_analytics_control_t *c)
+{
+    log->owner = c->owner;
+    log->elsewhere = (c->owner_space != log->space);
 }
 
 
@@ -413,7 +433,7 @@ ngx_analytics_log_join(ngx_analytics_log_t *log, ngx_analytics_fail_t *fail)
     }
 
     if (!ngx_analytics_log_relative(log, c)) {
-        log->owner = c->owner;
+        ngx_analytics_log_taken(log, c);
         return NGX_BUSY;
     }
 

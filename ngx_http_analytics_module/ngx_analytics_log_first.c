@@ -443,6 +443,7 @@ ngx_analytics_log_control(ngx_analytics_log_t *log,
     c.foreign = found->tail.position;
     c.owner = log->master;
     c.owner_parent = log->master_parent;
+    c.owner_space = log->space;
 
     if (fstat(log->control_fd, &st) == 0) {
         c.file[0] = (uint64_t) st.st_dev;

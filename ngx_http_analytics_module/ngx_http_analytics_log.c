@@ -22,6 +22,9 @@
 /* for users to be erased, msec */
 #define NGX_HTTP_ANALYTICS_LOOK      5000
 
+/* the namespace of process ids */
+#define NGX_HTTP_ANALYTICS_SPACE     "/proc/self/ns/pid"
+
 
 static void ngx_http_analytics_tick(ngx_event_t *ev);
 static void ngx_http_analytics_tick_ready(ngx_http_analytics_zone_t *zone);
@@ -118,6 +121,7 @@ ngx_http_analytics_log_init(ngx_http_analytics_zone_t *zone)
 static void
 ngx_http_analytics_log_ids(ngx_http_analytics_zone_t *zone)
 {
+    ngx_file_info_t       fi;
     ngx_analytics_log_t  *log;
 
     log = &zone->log;
@@ -125,6 +129,12 @@ ngx_http_analytics_log_ids(ngx_http_analytics_zone_t *zone)
     log->path = (char *) zone->path->name.data;
     log->master = (ngx_process == NGX_PROCESS_WORKER) ? ngx_parent : ngx_pid;
     log->master_parent = ngx_http_analytics_master_parent;
+
+    /* in two containers, both masters may have the number 1 */
+
+    log->space = (ngx_file_info((u_char *) NGX_HTTP_ANALYTICS_SPACE, &fi)
+                  != NGX_FILE_ERROR)
+                 ? fi.st_ino : 0;
 }
 
 
@@ -156,8 +166,9 @@ ngx_http_analytics_log_taken(ngx_http_analytics_zone_t *zone, ngx_log_t *log)
 {
     ngx_log_error(NGX_LOG_EMERG, log, 0,
                   "the directory \"%V\" of analytics zone \"%V\" is used by "
-                  "another nginx, whose master process is %L",
-                  &zone->path->name, &zone->name, zone->log.owner);
+                  "another nginx, whose master process is %L%s",
+                  &zone->path->name, &zone->name, zone->log.owner,
+                  zone->log.elsewhere ? " of another container" : "");
 }
 
 

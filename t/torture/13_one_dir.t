@@ -107,6 +107,60 @@ subtest 'another nginx' => sub {
 };
 
 
+# Each in a namespace of its own, as in a container: all masters have the
+# number 1, and are told apart nevertheless.
+
+subtest 'another container' => sub {
+    plan skip_all => 'there are no namespaces'
+        if system('unshare -pf --mount-proc true 2> /dev/null') != 0;
+
+    my @contained = map { Analytics::Torture->new(path => $data, wait => 0,
+        workers => 1) } 1 .. 2;
+
+    # returns the process that holds it, as it is called here
+
+    my $run = sub {
+        my ($nginx) = @_;
+
+        $nginx->{port} = Analytics::Torture::choose_port();
+        $nginx->configure;
+
+        return $nginx->spawn('unshare', '-pf', '--mount-proc',
+            '--kill-child', $nginx->command);
+    };
+
+    my ($one, $other) = @contained;
+    my $pid = $run->($one);
+
+    ok $one->ready, 'a container serves';
+    is Analytics::Test::read_file($one->dir . '/nginx.pid'), "1\n",
+        'its master is number 1';
+
+    waitpid $run->($other), 0;
+    isnt $?, 0, 'another one does not start';
+    like $other->error_log . $other->stderr_log,
+        qr/\[emerg\] 1#.*used by another nginx.* 1 of another container/,
+        'it says why';
+    is $one->post('/events/', $EVENT)->{status}, 201, 'the first one goes on';
+
+    # nginx, by its number here: who holds it ends when it does
+
+    my ($master) = grep { $one->processes->{$_} =~ /^nginx: master/ }
+        keys %{ $one->processes };
+
+    kill 'TERM', $master;
+    waitpid $pid, 0;
+    is $?, 0, 'it ends';
+
+    $pid = $run->($other);
+    ok $other->ready, 'then the other one serves';
+    kill 'TERM', grep { $other->processes->{$_} =~ /^nginx: master/ }
+        keys %{ $other->processes };
+    waitpid $pid, 0;
+    ok !%{ $_->processes }, 'nothing is left' for @contained;
+};
+
+
 subtest 'two zones' => sub {
     my $two = with_two('%DIR%/data', '%DIR%/data');
 

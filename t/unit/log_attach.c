@@ -168,6 +168,41 @@ test_owner(void)
 }
 
 
+/* In two containers, all masters are called 1 and have no parent. */
+
+static void
+test_containers(void)
+{
+    ngx_analytics_log_t   log, other;
+    ngx_analytics_fail_t  fail;
+
+    log_fresh();
+
+    log_config(&log, 0);
+    log.master = 1;
+    log.master_parent = 0;
+    log.space = 4026531836;
+    other = log;
+    is_i64(ngx_analytics_log_attach(&log, &fail), NGX_OK, "a container");
+    is_i64(ngx_analytics_log_probe(&other), NGX_OK, "its master may look");
+    is_i64(ngx_analytics_log_attach(&other, &fail), NGX_OK, "and attach");
+    ngx_analytics_log_close(&other);
+
+    other.space++;
+    is_i64(ngx_analytics_log_probe(&other), NGX_BUSY,
+           "that of another one may not, though it has the same number");
+    ok(other.owner == 1 && other.elsewhere, "and is told whose it is");
+    is_i64(ngx_analytics_log_attach(&other, &fail), NGX_BUSY,
+           "nor may its workers");
+    ok(other.owner == 1 && other.elsewhere, "who are told, too");
+    ngx_analytics_log_close(&log);
+
+    is_i64(ngx_analytics_log_attach(&other, &fail), NGX_OK,
+           "when the first one has gone they may");
+    ngx_analytics_log_close(&other);
+}
+
+
 /* Holds a share of the directory for a moment more, as one who is dying. */
 
 static pid_t
@@ -829,6 +864,7 @@ main(void)
     log_begin();
 
     test_owner();
+    test_containers();
     test_dead_owner();
     test_zones();
     test_leave();
