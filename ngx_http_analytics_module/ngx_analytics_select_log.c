@@ -32,6 +32,10 @@ ngx_analytics_filter_match(ngx_analytics_filter_t *filter,
     int64_t              time;
     ngx_analytics_row_t  after;
 
+    if (filter->known && row->user.len == 0) {
+        return 0;
+    }
+
     if (filter->user.len
         && (filter->user.len != row->user.len
             || memcmp(filter->user.data, row->user.data, row->user.len) != 0))

@@ -1,8 +1,8 @@
 # Copyright (C) The nginx analytics authors
 
 # How many events each user had recorded in each period is counted once, when
-# the period is over, and stays what it was: after restarts, kill -9, and when
-# the period is changed.
+# the period is over, and stays what it was: after restarts, kill -9, when the
+# period is changed, and when others are erased.
 
 use strict;
 use warnings;
@@ -17,6 +17,7 @@ use Analytics::Test;
 
 my $nginx = Analytics::Test->new(
     zone => '32m', path => 1, log => 'store on; counts 1s;',
+    locations => 'location /users/ { analytics_erase site; }',
 )->start;
 my $dir  = $nginx->dir . '/data';
 my $json = JSON::PP->new->canonical;
@@ -167,6 +168,41 @@ subtest 'what was recorded while nobody counted is counted later' => sub {
     $all{ $_->{user} }++ for @{ Analytics::Log->read($dir)->{events} };
 
     is_deeply \%sum, \%all, 'all of the log is counted once';
+};
+
+
+subtest 'who is erased does not end the counting' => sub {
+    my $known = grep { defined $_->{user} && $_->{user} eq '5' }
+        @{ Analytics::Log->read($dir)->{events} };
+
+    cmp_ok $known, '>', 0, 'somebody has done something';
+
+    # all of one period, and the first of another one
+
+    my $since = time;
+
+    post(5, 5, 5);
+    wait_for(sub { time > $since + 2 });
+    post(5, 8);
+
+    is $nginx->request(DELETE => '/users/5')->{status}, 202, 'is erased';
+    post(9);
+    settled();
+
+    is_deeply counts('?user_id=5'), [], 'has no counts';
+
+    ok wait_for(sub { $nginx->health->{erasing} eq 0 }), 'nor events';
+
+    my %sum;
+
+    $sum{ $_->{user_id} } += $_->{count} for @{ counts() };
+
+    my %all;
+
+    $all{ $_->{user} }++ for grep { !$_->{erased} }
+        @{ Analytics::Log->read($dir)->{events} };
+
+    is_deeply \%sum, \%all, 'all others are counted once';
 };
 
 

@@ -2,7 +2,8 @@
 
 # Whatever is asked of single events, the answer is, byte for byte, what an
 # independent program finds in the list of those that were posted: in parts of
-# the store and in the log behind them, on any page, in either order.
+# the store and in the log behind them, on any page, in either order, also when
+# somebody among them is erased.
 #
 # ANALYTICS_SEED repeats a run; with ANALYTICS_TORTURE there are a million
 # events.
@@ -34,6 +35,7 @@ my $nginx = Analytics::Test->new(
     zone => '128m', path => 1, log => 'store on; sync off;',
     locations => <<'CONF',
         location = /usage { analytics_collect site format=usage; }
+        location /users/  { analytics_erase site; }
 CONF
 )->start;
 my $dir = $nginx->dir . '/data';
@@ -213,7 +215,7 @@ sub random_question {
         my $i = int rand $finder->count;
 
         $q{user} = chance(0.05) ? pick('nobody', 'ANN', '%', '06x', 'ann%')
-            : $finder->{user}[$i];
+            : $finder->{user}[$i] // pick(@HEAVY);
 
         delete $q{user} if $route eq 'activity'
             && !Analytics::Finder::is_integer($q{user});
@@ -449,7 +451,7 @@ subtest 'in parts and in the log' => sub {
     cmp_ok $store->{parts}, '>', 1, 'there are parts';
     cmp_ok $store->{behind_events}, '>=', $TAIL, 'and events behind them';
 
-    ask_many(1200);
+    ask_many(1000);
 };
 
 
@@ -480,12 +482,33 @@ subtest 'pages miss and repeat nothing while events come in' => sub {
 };
 
 
+# From the answer on, though nobody changes the store's files yet.
+
+subtest 'somebody of whom there is much is erased' => sub {
+    my $gone = '7';
+
+    $nginx->expect_log(qr/users could not be erased yet/);
+    is $clients[0]->request(DELETE => "/users/$gone")->{status}, 202,
+        'that is accepted';
+
+    for my $event (@posted) {
+        $event->[1] = undef if ($event->[1] // '') eq $gone;
+    }
+
+    $finder->forget($gone);
+
+    ask_many(200);
+};
+
+
 subtest 'when the store has been filled' => sub {
     close $lease;
 
     random_events($N, 15_000);
 
     ok wait_for(sub { behind() < 15_000 }), 'the tail is in a part';
+    ok wait_for(sub { $nginx->health->{erasing} eq 0 }),
+        'and who was to be erased in no file';
 
     $finder = learn();
 

@@ -9,6 +9,7 @@
 
 #include "log_lib.h"
 #include "ngx_analytics_find.h"
+#include "ngx_analytics_hash.h"
 #include "ngx_analytics_store.h"
 
 
@@ -24,6 +25,7 @@ typedef struct {
     int64_t     received;
     int         user;
     int         type;
+    int         erased;
 } known_t;
 
 
@@ -245,7 +247,9 @@ expect(ngx_analytics_filter_t *filter, int user, int type, int64_t since,
         k = &known[i];
         time = filter->received ? k->received : k->time;
 
-        if ((user < 0 || k->user == user) && (type < 0 || k->type == type)
+        if ((user < 0 || (k->user == user && !k->erased))
+            && (type < 0 || k->type == type)
+            && !(filter->known && k->erased)
             && time >= filter->from && time < filter->to
             && k->received >= since
             && (!filter->after || known_cmp(&k, &a) > 0))
@@ -276,6 +280,11 @@ same_row(ngx_analytics_row_t *row, const known_t *k)
     user_name(k->user, user);
     type_name(k->type, type);
     properties_of(k, properties);
+
+    if (k->erased) {
+        *user = '\0';
+        *properties = '\0';
+    }
 
     return row->id == k->id && row->time == k->time
            && row->received == k->received
@@ -312,8 +321,10 @@ question(known_t **rows)
 
     conf.dir = store_log.dir;
     conf.path = store_log.path;
+    conf.key = store_log.control->key;
     conf.tail = ngx_analytics_log_position(&store_log);
     conf.stop = &stop;
+    conf.filter.known = rnd(2);
     conf.filter.since = rnd(5) ? INT64_MIN : BASE + (int64_t) rnd(60) * 1000000;
     conf.skip = rnd(2) ? 0 : rnd(40);
     conf.limit = rnd(8) ? rnd(100) : UINT64_MAX;
@@ -454,6 +465,66 @@ test_questions(void)
 
     is_u64(list.missing, 0, "nothing is missing between them");
     questions(1500, "many parts, and the log");
+}
+
+
+/*
+ * Somebody of whom there are many is being erased, and then has been; what
+ * comes afterwards is there.
+ */
+
+#define VICTIM  2
+
+static void
+test_erased(void)
+{
+    char                      name[256];
+    size_t                    i;
+    uint64_t                  n, end;
+    ngx_analytics_fail_t      fail;
+    ngx_analytics_erasing_t   erasing;
+
+    append(400);
+    user_name(VICTIM, name);
+
+    erasing.n = 1;
+    erasing.users[0].hash = ngx_analytics_siphash(store_log.control->key,
+                                                  (u_char *) name,
+                                                  strlen(name));
+    erasing.users[0].seq = ngx_analytics_log_tail(&store_log)->seq;
+
+    for (i = 0; i < nknown; i++) {
+        known[i].erased |= (known[i].user == VICTIM);
+    }
+
+    must(ngx_analytics_erasing_write(store_log.dir, store_log.path, &erasing,
+                                     &fail)
+         == NGX_OK);
+
+    append(100);
+    questions(500, "somebody is being erased");
+
+    must(ngx_analytics_log_lock(&store_log) == NGX_OK);
+    must(ngx_analytics_log_new_segment(&store_log, &fail) == NGX_OK);
+    end = ngx_analytics_log_tail(&store_log)->base;
+    ngx_analytics_log_unlock(&store_log);
+
+    must(ngx_analytics_erase_log(store_log.dir, store_log.path,
+                                 store_log.control->key, end, &erasing, 1,
+                                 NULL, NULL, &n, &fail)
+         == NGX_OK);
+    must(ngx_analytics_erase_store(store_log.dir, store_log.path,
+                                   store_log.control->id,
+                                   store_log.control->key, &erasing, NULL,
+                                   NULL, &n, &fail)
+         == NGX_OK);
+
+    erasing.n = 0;
+    must(ngx_analytics_erasing_write(store_log.dir, store_log.path, &erasing,
+                                     &fail)
+         == NGX_OK);
+
+    questions(500, "somebody has been erased");
 }
 
 
@@ -606,6 +677,7 @@ main(void)
     }
 
     test_questions();
+    test_erased();
     test_told();
     test_damage();
     test_retention();

@@ -16,7 +16,8 @@ package Analytics::Finder;
 #     print $finder->row($_, 'event') for @$found;
 #
 # Events are added by rising ids; names and properties are bytes, times
-# microseconds since the epoch.  What is found are places in that list.
+# microseconds since the epoch.  Those of a user who was erased, undef, are
+# never found.  What is found are places in that list.
 
 use strict;
 use warnings;
@@ -52,6 +53,19 @@ sub add {
 }
 
 
+# A user is erased.
+
+sub forget {
+    my ($self, $user) = @_;
+
+    for (@{ $self->{user} }) {
+        undef $_ if defined && $_ eq $user;
+    }
+
+    $self->{lists} = {};
+}
+
+
 sub count { return scalar @{ $_[0]{id} } }
 
 
@@ -64,7 +78,7 @@ sub _lists {
     return $self->{lists}{$by} //= do {
         my $key = $self->{$by};
         my @all = sort { $key->[$a] <=> $key->[$b] || $a <=> $b }
-            0 .. $#$key;
+            grep { defined $self->{user}[$_] } 0 .. $#$key;
         my (%user, %type);
 
         for my $i (@all) {
