@@ -395,34 +395,7 @@ ngx_analytics_db_progress(void *data)
 ngx_int_t
 ngx_analytics_db_failed(ngx_analytics_db_t *db, ngx_analytics_fail_t *fail)
 {
-    int  rc, err;
-
-    rc = db->db ? sqlite3_errcode(db->db) : SQLITE_NOMEM;
-    err = db->db ? sqlite3_system_errno(db->db) : 0;
-
-    switch (rc) {
-
-    case SQLITE_NOMEM:
-        fail->err = ENOMEM;
-        break;
-
-    case SQLITE_INTERRUPT:
-        fail->err = EINTR;
-        break;
-
-    case SQLITE_IOERR:
-    case SQLITE_CANTOPEN:
-        fail->err = err ? err : EIO;
-        break;
-
-    default:
-        fail->err = EBADMSG;
-    }
-
-    snprintf(fail->text, sizeof(fail->text), "reading \"%s\" failed: %s",
-             db->file, db->db ? sqlite3_errmsg(db->db) : "no memory");
-
-    return NGX_ERROR;
+    return ngx_analytics_sqlite_unread(db->db, db->file, fail);
 }
 
 

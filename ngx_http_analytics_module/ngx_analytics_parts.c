@@ -26,7 +26,8 @@ static void ngx_analytics_parts_order(ngx_analytics_store_list_t *list);
 static int ngx_analytics_parts_cmp(const void *one, const void *two);
 
 
-void  (*ngx_analytics_parts_told)(ngx_analytics_fail_t *fail);
+void  (*ngx_analytics_parts_told)(const char *what,
+    ngx_analytics_fail_t *fail);
 
 
 ngx_int_t
@@ -254,7 +255,7 @@ ngx_analytics_parts_bad(int dir, const char *path, ngx_analytics_part_t *part,
     }
 
     if (ngx_analytics_parts_told) {
-        ngx_analytics_parts_told(fail);
+        ngx_analytics_parts_told("a part of an analytics store", fail);
     }
 
     return NGX_OK;

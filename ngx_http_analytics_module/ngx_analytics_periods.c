@@ -1,5 +1,7 @@
 
 /*
+ * Counting by period.
+ *
  * Copyright (C) The nginx analytics authors
  */
 
@@ -9,30 +11,38 @@
 #include "ngx_analytics_sqlite.h"
 #include "ngx_analytics_time.h"
 
-#include <dirent.h>
-
 
 /* events between two looks whether to give up */
 #define NGX_ANALYTICS_PERIOD_PAUSE  4096
 
 
-static ngx_int_t ngx_analytics_period_parse(const char *name,
-    ngx_analytics_period_t *period);
-static ngx_int_t ngx_analytics_periods_add(ngx_analytics_periods_t *list,
-    ngx_analytics_period_t *period);
-static int ngx_analytics_periods_cmp(const void *one, const void *two);
+static ngx_int_t ngx_analytics_periods_clean(
+    ngx_analytics_periods_conf_t *conf, ngx_analytics_periods_t *list,
+    ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_periods_retain(
     ngx_analytics_periods_conf_t *conf, ngx_analytics_periods_t *list,
     ngx_analytics_fail_t *fail);
-static ngx_int_t ngx_analytics_periods_work(
-    ngx_analytics_periods_conf_t *conf, int64_t from,
+static ngx_int_t ngx_analytics_periods_remove(
+    ngx_analytics_periods_conf_t *conf, ngx_analytics_period_t *period,
+    ngx_analytics_fail_t *fail);
+static ngx_int_t ngx_analytics_periods_again(
+    ngx_analytics_periods_conf_t *conf, ngx_analytics_periods_t *list,
+    ngx_analytics_fail_t *fail);
+static ngx_int_t ngx_analytics_periods_new(
+    ngx_analytics_periods_conf_t *conf, ngx_analytics_periods_t *list,
+    ngx_analytics_fail_t *fail);
+static ngx_int_t ngx_analytics_periods_make(
+    ngx_analytics_periods_conf_t *conf, ngx_analytics_period_t *period,
     ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_periods_first(
     ngx_analytics_periods_conf_t *conf, int64_t from, int64_t *received,
     ngx_analytics_fail_t *fail);
 static ngx_analytics_find_t *ngx_analytics_periods_find(
     ngx_analytics_periods_conf_t *conf, int64_t from, int64_t to,
-    uint64_t limit, ngx_analytics_fail_t *fail);
+    ngx_uint_t known, uint64_t limit, ngx_analytics_fail_t *fail);
+static ngx_int_t ngx_analytics_periods_reach(
+    ngx_analytics_periods_conf_t *conf, ngx_analytics_period_t *period,
+    ngx_uint_t *reach, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_periods_count(
     ngx_analytics_periods_conf_t *conf, ngx_analytics_period_t *period,
     ngx_analytics_names_t *names, ngx_analytics_fail_t *fail);
@@ -54,123 +64,6 @@ static const char  ngx_analytics_periods_schema[] =
     NGX_ANALYTICS_PERIOD_TIME("end") ", count FROM counts;";
 
 
-void
-ngx_analytics_period_name(char *name, ngx_analytics_period_t *period)
-{
-    snprintf(name, NGX_ANALYTICS_PERIOD_NAME, "period-%015lld-%015lld.db",
-             (long long) (period->start / NGX_ANALYTICS_SECOND),
-             (long long) (period->end / NGX_ANALYTICS_SECOND));
-}
-
-
-static ngx_int_t
-ngx_analytics_period_parse(const char *name, ngx_analytics_period_t *period)
-{
-    char       again[NGX_ANALYTICS_PERIOD_NAME];
-    long long  start, end;
-
-    if (sscanf(name, "period-%15lld-%15lld", &start, &end) != 2) {
-        return NGX_DECLINED;
-    }
-
-    period->start = start * NGX_ANALYTICS_SECOND;
-    period->end = end * NGX_ANALYTICS_SECOND;
-
-    ngx_analytics_period_name(again, period);
-
-    return (strcmp(name, again) == 0 && start < end) ? NGX_OK : NGX_DECLINED;
-}
-
-
-ngx_int_t
-ngx_analytics_periods_list(int dir, const char *path,
-    ngx_analytics_periods_t *list, ngx_analytics_fail_t *fail)
-{
-    int                      fd;
-    DIR                     *d;
-    struct dirent           *entry;
-    ngx_analytics_period_t   period;
-
-    ngx_memzero(list, sizeof(ngx_analytics_periods_t));
-
-    fd = openat(dir, ".", O_RDONLY|O_DIRECTORY|O_CLOEXEC);
-    d = (fd == -1) ? NULL : fdopendir(fd);
-
-    if (d == NULL) {
-        ngx_analytics_failed(fail, "opendir()", path, NULL);
-
-        if (fd != -1) {
-            (void) close(fd);
-        }
-
-        return NGX_ERROR;
-    }
-
-    while ((entry = readdir(d)) != NULL) {
-
-        if (ngx_analytics_period_parse(entry->d_name, &period) == NGX_OK
-            && ngx_analytics_periods_add(list, &period) != NGX_OK)
-        {
-            ngx_analytics_failed(fail, "realloc() for", path, NULL);
-            ngx_analytics_periods_free(list);
-            (void) closedir(d);
-
-            return NGX_ERROR;
-        }
-    }
-
-    (void) closedir(d);
-
-    if (list->n > 1) {
-        qsort(list->periods, list->n, sizeof(ngx_analytics_period_t),
-              ngx_analytics_periods_cmp);
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_analytics_periods_add(ngx_analytics_periods_t *list,
-    ngx_analytics_period_t *period)
-{
-    void  *p;
-
-    if ((list->n & (list->n - 1)) == 0) {
-        p = realloc(list->periods, ngx_max(2 * list->n, 1)
-                                   * sizeof(ngx_analytics_period_t));
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        list->periods = p;
-    }
-
-    list->periods[list->n++] = *period;
-
-    return NGX_OK;
-}
-
-
-static int
-ngx_analytics_periods_cmp(const void *one, const void *two)
-{
-    const ngx_analytics_period_t  *a = one, *b = two;
-
-    return (a->start > b->start) - (a->start < b->start);
-}
-
-
-void
-ngx_analytics_periods_free(ngx_analytics_periods_t *list)
-{
-    free(list->periods);
-
-    list->periods = NULL;
-    list->n = 0;
-}
-
-
 /* nobody sets it: see progress() */
 static volatile ngx_uint_t  ngx_analytics_periods_stop;
 
@@ -179,24 +72,56 @@ ngx_int_t
 ngx_analytics_periods_step(ngx_analytics_periods_conf_t *conf,
     ngx_analytics_fail_t *fail)
 {
-    int64_t                  from;
     ngx_int_t                rc;
+    ngx_uint_t               i;
     ngx_analytics_periods_t  list;
 
-    if (ngx_analytics_periods_list(conf->dir, conf->path, &list, fail)
+    static ngx_int_t (*const work[])(ngx_analytics_periods_conf_t *conf,
+        ngx_analytics_periods_t *list, ngx_analytics_fail_t *fail) =
+    {
+        ngx_analytics_periods_clean,
+        ngx_analytics_periods_retain,
+        ngx_analytics_periods_again,
+        ngx_analytics_periods_new
+    };
+
+    if (ngx_analytics_periods_list(conf->dir, conf->path, 1, &list, fail)
         != NGX_OK)
     {
         return NGX_ERROR;
     }
 
-    from = list.n ? list.periods[list.n - 1].end : INT64_MIN;
+    rc = NGX_DECLINED;
 
-    rc = ngx_analytics_periods_retain(conf, &list, fail);
+    for (i = 0; i < sizeof(work) / sizeof(work[0]) && rc == NGX_DECLINED; i++)
+    {
+        rc = work[i](conf, &list, fail);
+    }
 
     ngx_analytics_periods_free(&list);
 
-    return (rc == NGX_DECLINED) ? ngx_analytics_periods_work(conf, from, fail)
-                                : rc;
+    return rc;
+}
+
+
+/* What was counted again, by who did not live to remove the other file. */
+
+static ngx_int_t
+ngx_analytics_periods_clean(ngx_analytics_periods_conf_t *conf,
+    ngx_analytics_periods_t *list, ngx_analytics_fail_t *fail)
+{
+    ngx_uint_t  i;
+
+    for (i = 1; i < list->n; i++) {
+
+        if (ngx_analytics_period_same(&list->periods[i - 1],
+                                      &list->periods[i]))
+        {
+            return ngx_analytics_periods_remove(conf, &list->periods[i], fail);
+        }
+    }
+
+    return NGX_DECLINED;
 }
 
 
@@ -206,17 +131,25 @@ static ngx_int_t
 ngx_analytics_periods_retain(ngx_analytics_periods_conf_t *conf,
     ngx_analytics_periods_t *list, ngx_analytics_fail_t *fail)
 {
-    char  name[NGX_ANALYTICS_PERIOD_NAME];
-
     if (conf->keep == 0 || list->n < 2
         || list->periods[0].end > conf->now - conf->keep)
     {
         return NGX_DECLINED;
     }
 
-    ngx_analytics_period_name(name, &list->periods[0]);
+    return ngx_analytics_periods_remove(conf, &list->periods[0], fail);
+}
 
-    if (unlinkat(conf->dir, name, 0) == -1) {
+
+static ngx_int_t
+ngx_analytics_periods_remove(ngx_analytics_periods_conf_t *conf,
+    ngx_analytics_period_t *period, ngx_analytics_fail_t *fail)
+{
+    char  name[NGX_ANALYTICS_PERIOD_NAME];
+
+    ngx_analytics_period_name(name, period);
+
+    if (unlinkat(conf->dir, name, 0) == -1 && errno != ENOENT) {
         ngx_analytics_failed(fail, "unlink()", conf->path, name);
         return NGX_ERROR;
     }
@@ -225,19 +158,48 @@ ngx_analytics_periods_retain(ngx_analytics_periods_conf_t *conf,
 }
 
 
+/* What was put aside. */
+
 static ngx_int_t
-ngx_analytics_periods_work(ngx_analytics_periods_conf_t *conf, int64_t from,
-    ngx_analytics_fail_t *fail)
+ngx_analytics_periods_again(ngx_analytics_periods_conf_t *conf,
+    ngx_analytics_periods_t *list, ngx_analytics_fail_t *fail)
 {
-    int64_t                 received;
     ngx_int_t               rc;
-    ngx_analytics_names_t   names;
+    ngx_uint_t              i;
+    ngx_analytics_period_t  period;
+
+    for (i = 0; i < list->n; i++) {
+
+        if (list->periods[i].kind == NGX_ANALYTICS_PERIOD_BAD) {
+            period = list->periods[i];
+
+            rc = ngx_analytics_periods_make(conf, &period, fail);
+
+            return (rc == NGX_OK)
+                   ? ngx_analytics_periods_remove(conf, &list->periods[i],
+                                                  fail)
+                   : rc;
+        }
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_analytics_periods_new(ngx_analytics_periods_conf_t *conf,
+    ngx_analytics_periods_t *list, ngx_analytics_fail_t *fail)
+{
+    int64_t                 from, received;
+    ngx_int_t               rc;
     ngx_analytics_period_t  period;
 
     conf->next = conf->now + conf->period
                  - (conf->now - ngx_analytics_floor_div(conf->now,
                                                         conf->period)
                                 * conf->period);
+
+    from = list->n ? list->periods[list->n - 1].end : INT64_MIN;
 
     rc = ngx_analytics_periods_first(conf, from, &received, fail);
 
@@ -254,16 +216,29 @@ ngx_analytics_periods_work(ngx_analytics_periods_conf_t *conf, int64_t from,
         return NGX_DONE;
     }
 
+    return ngx_analytics_periods_make(conf, &period, fail);
+}
+
+
+/* Counts a period and writes its file, which says by its name if it is all. */
+
+static ngx_int_t
+ngx_analytics_periods_make(ngx_analytics_periods_conf_t *conf,
+    ngx_analytics_period_t *period, ngx_analytics_fail_t *fail)
+{
+    ngx_int_t              rc;
+    ngx_analytics_names_t  names;
+
     if (ngx_analytics_names_init(&names) != NGX_OK) {
         ngx_analytics_failed(fail, "malloc() for", conf->path, NULL);
         rc = NGX_ERROR;
 
     } else {
-        rc = ngx_analytics_periods_count(conf, &period, &names, fail);
+        rc = ngx_analytics_periods_count(conf, period, &names, fail);
     }
 
     if (rc == NGX_OK) {
-        rc = ngx_analytics_period_write(conf->dir, conf->path, &period,
+        rc = ngx_analytics_period_write(conf->dir, conf->path, period,
                                         &names, fail);
     }
 
@@ -283,7 +258,7 @@ ngx_analytics_periods_first(ngx_analytics_periods_conf_t *conf, int64_t from,
     ngx_analytics_row_t    row;
     ngx_analytics_find_t  *find;
 
-    find = ngx_analytics_periods_find(conf, from, INT64_MAX, 1, fail);
+    find = ngx_analytics_periods_find(conf, from, INT64_MAX, 1, 1, fail);
 
     if (find == NULL) {
         return NGX_ERROR;
@@ -303,7 +278,7 @@ ngx_analytics_periods_first(ngx_analytics_periods_conf_t *conf, int64_t from,
 
 static ngx_analytics_find_t *
 ngx_analytics_periods_find(ngx_analytics_periods_conf_t *conf, int64_t from,
-    int64_t to, uint64_t limit, ngx_analytics_fail_t *fail)
+    int64_t to, ngx_uint_t known, uint64_t limit, ngx_analytics_fail_t *fail)
 {
     ngx_analytics_find_conf_t  find;
 
@@ -316,12 +291,41 @@ ngx_analytics_periods_find(ngx_analytics_periods_conf_t *conf, int64_t from,
     find.limit = limit;
     find.stop = &ngx_analytics_periods_stop;
     find.filter.received = 1;
-    find.filter.known = 1;
+    find.filter.known = known;
     find.filter.from = from;
     find.filter.to = to;
     find.filter.since = INT64_MIN;
 
     return ngx_analytics_find_open(&find, fail);
+}
+
+
+/*
+ * Whether there are still events from before the period, or all that there
+ * ever were: also those of nobody tell.
+ */
+static ngx_int_t
+ngx_analytics_periods_reach(ngx_analytics_periods_conf_t *conf,
+    ngx_analytics_period_t *period, ngx_uint_t *reach,
+    ngx_analytics_fail_t *fail)
+{
+    ngx_int_t              rc;
+    ngx_analytics_row_t    row;
+    ngx_analytics_find_t  *find;
+
+    find = ngx_analytics_periods_find(conf, INT64_MIN, INT64_MAX, 0, 1, fail);
+
+    if (find == NULL) {
+        return NGX_ERROR;
+    }
+
+    rc = ngx_analytics_find_next(find, &row, fail);
+
+    *reach = (rc == NGX_OK && (row.id == 1 || row.received < period->start));
+
+    ngx_analytics_find_close(find);
+
+    return (rc == NGX_DONE) ? NGX_OK : rc;
 }
 
 
@@ -331,11 +335,15 @@ ngx_analytics_periods_count(ngx_analytics_periods_conf_t *conf,
     ngx_analytics_fail_t *fail)
 {
     ngx_int_t              rc;
-    ngx_uint_t             n;
+    ngx_uint_t             n, reach;
     ngx_analytics_row_t    row;
     ngx_analytics_find_t  *find;
 
-    find = ngx_analytics_periods_find(conf, period->start, period->end,
+    if (ngx_analytics_periods_reach(conf, period, &reach, fail) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    find = ngx_analytics_periods_find(conf, period->start, period->end, 1,
                                       UINT64_MAX, fail);
     if (find == NULL) {
         return NGX_ERROR;
@@ -359,13 +367,9 @@ ngx_analytics_periods_count(ngx_analytics_periods_conf_t *conf,
         }
     }
 
-    if (rc == NGX_DONE && ngx_analytics_find_incomplete(find)) {
-        fail->err = 0;
-        snprintf(fail->text, sizeof(fail->text),
-                 "events of a period that is to be counted are missing in "
-                 "\"%s\"", conf->path);
-        rc = NGX_ERROR;
-    }
+    period->kind = (reach && !ngx_analytics_find_incomplete(find))
+                   ? NGX_ANALYTICS_PERIOD_EXACT
+                   : NGX_ANALYTICS_PERIOD_INEXACT;
 
     ngx_analytics_find_close(find);
 

@@ -21,6 +21,10 @@
  * Periods in which nothing was recorded have no file.  Whoever writes has the
  * lease on "lock.store".
  *
+ * One that SQLite cannot read is renamed to "....db.bad" by whoever finds
+ * that, and counted again.  Where not all of a period's events are there any
+ * more, those that are are counted: its file is called "....inexact.db".
+ *
  * Copyright (C) The nginx analytics authors
  */
 
@@ -38,15 +42,32 @@
 #include <sqlite3.h>
 
 
-#define NGX_ANALYTICS_PERIOD_NAME  44       /* with ".db" and a NUL */
+#define NGX_ANALYTICS_PERIOD_NAME  50       /* with a NUL, at most */
 #define NGX_ANALYTICS_PERIOD_TEMP  "period.tmp"
+
+
+/* The better one comes first. */
+typedef enum {
+    NGX_ANALYTICS_PERIOD_EXACT = 0,
+    NGX_ANALYTICS_PERIOD_INEXACT,
+    NGX_ANALYTICS_PERIOD_BAD
+} ngx_analytics_period_e;
 
 
 /* microseconds since the epoch, whole seconds */
 typedef struct {
     int64_t                  start;
     int64_t                  end;
+    ngx_uint_t               kind;           /* ngx_analytics_period_e */
 } ngx_analytics_period_t;
+
+
+static ngx_inline ngx_uint_t
+ngx_analytics_period_same(ngx_analytics_period_t *one,
+    ngx_analytics_period_t *two)
+{
+    return one->start == two->start && one->end == two->end;
+}
 
 
 typedef struct {
@@ -55,13 +76,28 @@ typedef struct {
 } ngx_analytics_periods_t;
 
 
-/* The periods that have a file.  NGX_OK, or NGX_ERROR and *fail. */
+/*
+ * Files: ngx_analytics_periods_files.c.
+ *
+ * The periods that have one; if all, each file of a period that has several,
+ * as a crash may leave them, the best one first.  NGX_OK, or NGX_ERROR and
+ * *fail.
+ */
 ngx_int_t ngx_analytics_periods_list(int dir, const char *path,
-    ngx_analytics_periods_t *list, ngx_analytics_fail_t *fail);
+    ngx_uint_t all, ngx_analytics_periods_t *list,
+    ngx_analytics_fail_t *fail);
 
 void ngx_analytics_periods_free(ngx_analytics_periods_t *list);
 
+/* The file's name, NGX_ANALYTICS_PERIOD_NAME bytes at most. */
 void ngx_analytics_period_name(char *name, ngx_analytics_period_t *period);
+
+/*
+ * Puts one aside that cannot be read, as *fail says, and tells of it; by
+ * anybody, if it is that file still.  NGX_OK, or NGX_ERROR and *fail.
+ */
+ngx_int_t ngx_analytics_period_bad(int dir, const char *path,
+    ngx_analytics_period_t *period, ino_t inode, ngx_analytics_fail_t *fail);
 
 
 typedef struct {
@@ -82,9 +118,9 @@ typedef struct {
 } ngx_analytics_periods_conf_t;
 
 /*
- * Counts the first period that is over and was not counted, or removes one
- * that is too old; blocks.  Returns NGX_OK if there may be more to do,
- * NGX_DONE, NGX_ABORT, or NGX_ERROR and *fail (err 0: events are missing).
+ * Counts the first period that is over and was not counted, or one that was
+ * put aside, or removes one that is too old; blocks.  Returns NGX_OK if there
+ * may be more to do, NGX_DONE, NGX_ABORT, or NGX_ERROR and *fail.
  */
 ngx_int_t ngx_analytics_periods_step(ngx_analytics_periods_conf_t *conf,
     ngx_analytics_fail_t *fail);
@@ -96,18 +132,42 @@ ngx_int_t ngx_analytics_period_write(int dir, const char *path,
     ngx_analytics_fail_t *fail);
 
 /*
- * Writes those anew that know users who are to be erased, without these:
- * ngx_analytics_periods_erase.c.  progress may be NULL; anything but NGX_OK
- * gives up.  NGX_OK, NGX_ABORT, or NGX_ERROR and *fail.
+ * Writes those anew that know users who are to be erased, without these, and
+ * empties what cannot be read: ngx_analytics_periods_erase.c.  progress may be
+ * NULL; anything but NGX_OK gives up.  NGX_OK, NGX_ABORT, or NGX_ERROR and
+ * *fail.
  */
 ngx_int_t ngx_analytics_periods_erase(int dir, const char *path,
     const uint64_t key[2], ngx_analytics_erasing_t *erasing,
     ngx_int_t (*progress)(void *ctx), void *ctx, ngx_analytics_fail_t *fail);
 
 
+/* Reading, one file or several: ngx_analytics_periods_read.c. */
+typedef struct {
+    ino_t                    inode;
+    sqlite3                 *db;
+    sqlite3_stmt            *statement;
+} ngx_analytics_period_file_t;
+
 /*
- * Reading: ngx_analytics_periods_read.c.  Periods that start in [from, to),
- * in order, and their users by their names.  user is empty for all.
+ * user is empty for all, by their names.  NGX_OK; NGX_DECLINED if there is no
+ * such file; or NGX_ERROR and *fail (err EBADMSG: it is damaged).  close in
+ * all cases.
+ */
+ngx_int_t ngx_analytics_period_open(ngx_analytics_period_file_t *file,
+    int dir, const char *path, ngx_analytics_period_t *period,
+    ngx_str_t *user, ngx_analytics_fail_t *fail);
+
+/* NGX_OK, NGX_DONE, or NGX_ERROR; user lasts until the next call. */
+ngx_int_t ngx_analytics_period_next(ngx_analytics_period_file_t *file,
+    ngx_str_t *user, uint64_t *count, ngx_analytics_fail_t *fail);
+
+void ngx_analytics_period_close(ngx_analytics_period_file_t *file);
+
+
+/*
+ * Periods that start in [from, to), in order, and their users by their names.
+ * user is empty for all.
  */
 typedef struct {
     int                      dir;
@@ -117,19 +177,24 @@ typedef struct {
     ngx_str_t                user;
     const uint64_t          *key;            /* the log's */
 
+    /* told */
+    ngx_uint_t               incomplete;     /* a count is missing, or less */
+                                             /* than it was */
     /* private */
     ngx_analytics_erasing_t  erasing;        /* users that are not shown */
     ngx_analytics_periods_t  list;
     ngx_uint_t               next;
-    sqlite3                 *db;
-    sqlite3_stmt            *statement;
+    ngx_analytics_period_file_t  file;
 } ngx_analytics_periods_read_t;
 
 /* NGX_OK, or NGX_ERROR and *fail; close in both cases. */
 ngx_int_t ngx_analytics_periods_read_open(ngx_analytics_periods_read_t *r,
     ngx_analytics_fail_t *fail);
 
-/* NGX_OK, NGX_DONE, or NGX_ERROR and *fail; user lasts until the next call. */
+/*
+ * NGX_OK, NGX_DONE, or NGX_ERROR and *fail; user lasts until the next call.  A
+ * file that cannot be read is put aside, and the next one is taken.
+ */
 ngx_int_t ngx_analytics_periods_read_next(ngx_analytics_periods_read_t *r,
     ngx_analytics_period_t *period, ngx_str_t *user, uint64_t *count,
     ngx_analytics_fail_t *fail);

@@ -9,9 +9,24 @@
 #include "ngx_analytics_periods.h"
 
 
-static ngx_int_t ngx_analytics_period_erase(ngx_analytics_periods_read_t *r,
-    ngx_analytics_period_t *period, ngx_analytics_erasing_t *erasing,
-    ngx_analytics_fail_t *fail);
+typedef struct {
+    int                      dir;
+    const char              *path;
+    const uint64_t          *key;
+    ngx_analytics_erasing_t *erasing;
+    ngx_analytics_fail_t    *fail;
+} ngx_analytics_periods_erase_t;
+
+
+static ngx_int_t ngx_analytics_periods_erase_file(
+    ngx_analytics_periods_erase_t *e, ngx_analytics_period_t *period);
+static ngx_int_t ngx_analytics_period_erase(ngx_analytics_periods_erase_t *e,
+    ngx_analytics_period_t *period, ngx_analytics_period_file_t *file);
+static ngx_int_t ngx_analytics_period_rest(ngx_analytics_periods_erase_t *e,
+    ngx_analytics_period_file_t *file, ngx_analytics_names_t *names,
+    ngx_uint_t *erased);
+static ngx_int_t ngx_analytics_period_empty(ngx_analytics_periods_erase_t *e,
+    ngx_analytics_period_t *period);
 
 
 ngx_int_t
@@ -22,38 +37,25 @@ ngx_analytics_periods_erase(int dir, const char *path, const uint64_t key[2],
     ngx_int_t                      rc;
     ngx_uint_t                     i;
     ngx_analytics_periods_t        list;
-    ngx_analytics_periods_read_t   r;
+    ngx_analytics_periods_erase_t  e;
+
+    e.dir = dir;
+    e.path = path;
+    e.key = key;
+    e.erasing = erasing;
+    e.fail = fail;
 
     /* one whose writer was killed */
     (void) unlinkat(dir, NGX_ANALYTICS_PERIOD_TEMP, 0);
 
-    if (ngx_analytics_periods_list(dir, path, &list, fail) != NGX_OK) {
+    if (ngx_analytics_periods_list(dir, path, 1, &list, fail) != NGX_OK) {
         return NGX_ERROR;
     }
 
     rc = NGX_OK;
 
     for (i = 0; i < list.n && rc == NGX_OK; i++) {
-
-        ngx_memzero(&r, sizeof(ngx_analytics_periods_read_t));
-
-        r.dir = dir;
-        r.path = path;
-        r.from = list.periods[i].start;
-        r.to = list.periods[i].start + 1;
-        r.key = key;
-
-        rc = ngx_analytics_periods_read_open(&r, fail);
-
-        /* here they are to be seen */
-        r.erasing.n = 0;
-
-        if (rc == NGX_OK) {
-            rc = ngx_analytics_period_erase(&r, &list.periods[i], erasing,
-                                            fail);
-        }
-
-        ngx_analytics_periods_read_close(&r);
+        rc = ngx_analytics_periods_erase_file(&e, &list.periods[i]);
 
         if (rc == NGX_OK && progress && progress(ctx) != NGX_OK) {
             rc = NGX_ABORT;
@@ -62,58 +64,154 @@ ngx_analytics_periods_erase(int dir, const char *path, const uint64_t key[2],
 
     ngx_analytics_periods_free(&list);
 
+    if (rc == NGX_OK && fsync(dir) == -1) {
+        ngx_analytics_failed(fail, "fsync()", path, NULL);
+        return NGX_ERROR;
+    }
+
     return rc;
 }
 
 
 static ngx_int_t
-ngx_analytics_period_erase(ngx_analytics_periods_read_t *r,
-    ngx_analytics_period_t *period, ngx_analytics_erasing_t *erasing,
-    ngx_analytics_fail_t *fail)
+ngx_analytics_periods_erase_file(ngx_analytics_periods_erase_t *e,
+    ngx_analytics_period_t *period)
 {
-    uint32_t                id;
-    uint64_t                count;
-    ngx_int_t               rc;
-    ngx_str_t               user;
-    ngx_uint_t              erased;
-    ngx_analytics_names_t   names;
-    ngx_analytics_period_t  read;
+    ngx_int_t                    rc;
+    ngx_str_t                    all;
+    ngx_analytics_period_t       bad;
+    ngx_analytics_period_file_t  file;
 
-    if (ngx_analytics_names_init(&names) != NGX_OK) {
-        ngx_analytics_failed(fail, "malloc() for", r->path, NULL);
-        ngx_analytics_names_free(&names);
-        return NGX_ERROR;
+    bad = *period;
+    bad.kind = NGX_ANALYTICS_PERIOD_BAD;
+
+    if (period->kind == NGX_ANALYTICS_PERIOD_BAD) {
+        return ngx_analytics_period_empty(e, &bad);
     }
+
+    ngx_str_null(&all);
+
+    rc = ngx_analytics_period_open(&file, e->dir, e->path, period, &all,
+                                   e->fail);
+
+    if (rc == NGX_OK) {
+        rc = ngx_analytics_period_erase(e, period, &file);
+    }
+
+    ngx_analytics_period_close(&file);
+
+    if (rc == NGX_ERROR && e->fail->err == EBADMSG) {
+
+        /* what cannot be read cannot be written anew; it is counted again */
+
+        rc = ngx_analytics_period_bad(e->dir, e->path, period, file.inode,
+                                      e->fail);
+        if (rc == NGX_OK) {
+            rc = NGX_DECLINED;
+        }
+    }
+
+    /* who reads may have put it aside, too */
+
+    return (rc == NGX_DECLINED) ? ngx_analytics_period_empty(e, &bad) : rc;
+}
+
+
+static ngx_int_t
+ngx_analytics_period_erase(ngx_analytics_periods_erase_t *e,
+    ngx_analytics_period_t *period, ngx_analytics_period_file_t *file)
+{
+    ngx_int_t              rc;
+    ngx_uint_t             erased;
+    ngx_analytics_names_t  names;
 
     erased = 0;
 
-    while ((rc = ngx_analytics_periods_read_next(r, &read, &user, &count,
-                                                 fail))
-           == NGX_OK)
-    {
-        if (ngx_analytics_erasing_hides(erasing, r->key, &user, 0)) {
-            erased = 1;
-            continue;
-        }
+    if (ngx_analytics_names_init(&names) != NGX_OK) {
+        ngx_analytics_failed(e->fail, "malloc() for", e->path, NULL);
+        rc = NGX_ERROR;
 
-        id = ngx_analytics_names_add(&names, &user);
-
-        if (id == 0) {
-            ngx_analytics_failed(fail, "malloc() for", r->path, NULL);
-            rc = NGX_ERROR;
-            break;
-        }
-
-        names.names[id - 1].count = count;
+    } else {
+        rc = ngx_analytics_period_rest(e, file, &names, &erased);
     }
 
-    if (rc == NGX_DONE) {
-        rc = erased ? ngx_analytics_period_write(r->dir, r->path, period,
-                                                 &names, fail)
-                    : NGX_OK;
+    if (rc == NGX_OK && erased) {
+        rc = ngx_analytics_period_write(e->dir, e->path, period, &names,
+                                        e->fail);
     }
 
     ngx_analytics_names_free(&names);
 
     return rc;
+}
+
+
+/* The counts of all others. */
+
+static ngx_int_t
+ngx_analytics_period_rest(ngx_analytics_periods_erase_t *e,
+    ngx_analytics_period_file_t *file, ngx_analytics_names_t *names,
+    ngx_uint_t *erased)
+{
+    uint32_t   id;
+    uint64_t   count;
+    ngx_int_t  rc;
+    ngx_str_t  user;
+
+    while ((rc = ngx_analytics_period_next(file, &user, &count, e->fail))
+           == NGX_OK)
+    {
+        if (ngx_analytics_erasing_hides(e->erasing, e->key, &user, 0)) {
+            *erased = 1;
+            continue;
+        }
+
+        id = ngx_analytics_names_add(names, &user);
+
+        if (id == 0) {
+            ngx_analytics_failed(e->fail, "malloc() for", e->path, NULL);
+            return NGX_ERROR;
+        }
+
+        names->names[id - 1].count = count;
+    }
+
+    return (rc == NGX_DONE) ? NGX_OK : rc;
+}
+
+
+/*
+ * What was put aside, if it was: its name is to stay, which says what is to be
+ * counted again.  Not in place, as somebody may be reading it.
+ */
+static ngx_int_t
+ngx_analytics_period_empty(ngx_analytics_periods_erase_t *e,
+    ngx_analytics_period_t *period)
+{
+    int   fd;
+    char  name[NGX_ANALYTICS_PERIOD_NAME];
+
+    ngx_analytics_period_name(name, period);
+
+    if (faccessat(e->dir, name, F_OK, 0) == -1 && errno == ENOENT) {
+        return NGX_OK;
+    }
+
+    fd = openat(e->dir, NGX_ANALYTICS_PERIOD_TEMP,
+                O_WRONLY|O_CREAT|O_TRUNC|O_CLOEXEC, 0600);
+
+    if (fd == -1) {
+        ngx_analytics_failed(e->fail, "open()", e->path,
+                             NGX_ANALYTICS_PERIOD_TEMP);
+        return NGX_ERROR;
+    }
+
+    (void) close(fd);
+
+    if (renameat(e->dir, NGX_ANALYTICS_PERIOD_TEMP, e->dir, name) == -1) {
+        ngx_analytics_failed(e->fail, "rename() to", e->path, name);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }

@@ -89,6 +89,40 @@ ngx_analytics_sqlite_failed(sqlite3 *db, ngx_analytics_fail_t *fail)
 
 
 ngx_int_t
+ngx_analytics_sqlite_unread(sqlite3 *db, const char *file,
+    ngx_analytics_fail_t *fail)
+{
+    int  err;
+
+    err = db ? sqlite3_system_errno(db) : 0;
+
+    switch (db ? sqlite3_errcode(db) : SQLITE_NOMEM) {
+
+    case SQLITE_NOMEM:
+        fail->err = ENOMEM;
+        break;
+
+    case SQLITE_INTERRUPT:
+        fail->err = EINTR;
+        break;
+
+    case SQLITE_IOERR:
+    case SQLITE_CANTOPEN:
+        fail->err = err ? err : EIO;
+        break;
+
+    default:
+        fail->err = EBADMSG;
+    }
+
+    snprintf(fail->text, sizeof(fail->text), "reading \"%s\" failed: %s",
+             file, db ? sqlite3_errmsg(db) : "no memory");
+
+    return NGX_ERROR;
+}
+
+
+ngx_int_t
 ngx_analytics_sqlite_publish(int dir, const char *path, const char *temp,
     const char *name, uint64_t *size, ngx_analytics_fail_t *fail)
 {

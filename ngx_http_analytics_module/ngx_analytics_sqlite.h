@@ -36,6 +36,13 @@ ngx_int_t ngx_analytics_sqlite_failed(sqlite3 *db,
     ngx_analytics_fail_t *fail);
 
 /*
+ * The same of reading a file: err is EBADMSG if it is no database, or a
+ * damaged one.
+ */
+ngx_int_t ngx_analytics_sqlite_unread(sqlite3 *db, const char *file,
+    ngx_analytics_fail_t *fail);
+
+/*
  * A closed one: syncs it, gives it its name, and syncs the directory.  size
  * (bytes of the file) may be NULL.  NGX_OK, or NGX_ERROR and *fail.
  */

@@ -90,8 +90,9 @@ void ngx_analytics_store_free(ngx_analytics_store_list_t *list);
 ngx_int_t ngx_analytics_parts_bad(int dir, const char *path,
     ngx_analytics_part_t *part, ino_t inode, ngx_analytics_fail_t *fail);
 
-/* who is told, or NULL */
-extern void (*ngx_analytics_parts_told)(ngx_analytics_fail_t *fail);
+/* who is told what was put aside and why, or NULL */
+extern void (*ngx_analytics_parts_told)(const char *what,
+    ngx_analytics_fail_t *fail);
 
 /*
  * Sets parts aside (NAME.ahead) that are of a log that went farther than

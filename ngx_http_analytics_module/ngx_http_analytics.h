@@ -161,8 +161,10 @@ struct ngx_http_analytics_zone_s {
     ngx_http_analytics_job_t  checkpoint;
     ngx_http_analytics_job_t  store_job;
     ngx_msec_t                stored;         /* when it was looked at last */
-    ngx_atomic_uint_t         store_bad;      /* parts put aside by then */
+    ngx_atomic_uint_t         store_bad;      /* files put aside by then */
     int64_t                   period_next;    /* when one is over */
+    ngx_msec_t                period_looked;  /* for one to count again, */
+    ngx_uint_t                period_look;    /* and whether that is due */
     ngx_http_analytics_job_t  erasing;
     ngx_http_analytics_job_t  pseudonyms_job;
     ngx_analytics_pseudonyms_t  loaded;       /* by it, or by attaching */

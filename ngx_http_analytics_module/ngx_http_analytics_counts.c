@@ -175,6 +175,13 @@ ngx_http_analytics_counts_read(ngx_http_analytics_stream_t *s,
 
         rc = ngx_analytics_periods_read_next(read, &period, &user, &count,
                                              &s->fail);
+
+        if (read->incomplete
+            && ngx_http_analytics_stream_lacks(s) != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
         if (rc != NGX_OK) {
             return rc;
         }

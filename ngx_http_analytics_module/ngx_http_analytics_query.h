@@ -139,6 +139,12 @@ ngx_http_analytics_stream_t *ngx_http_analytics_stream_create(
 /* The next() by default. */
 ngx_int_t ngx_http_analytics_stream_found(ngx_http_analytics_stream_t *s);
 
+/*
+ * Of a next(): something is missing in the answer.  NGX_OK, or NGX_ERROR if
+ * its header has said already that it is all.
+ */
+ngx_int_t ngx_http_analytics_stream_lacks(ngx_http_analytics_stream_t *s);
+
 /* Begins.  Returns what a content handler returns. */
 ngx_int_t ngx_http_analytics_stream(ngx_http_analytics_stream_t *s);
 

@@ -15,7 +15,7 @@
 #include "ngx_analytics_store.h"
 
 
-/* msec, between two looks at what is old, small, or missing */
+/* msec, between two looks at what is old, small, missing, or put aside */
 #define NGX_HTTP_ANALYTICS_STORE_PAUSE  60000
 
 
@@ -27,10 +27,11 @@ static void ngx_http_analytics_store_trim(ngx_http_analytics_zone_t *zone,
 static void ngx_http_analytics_store_tell(ngx_analytics_store_conf_t *conf);
 static void ngx_http_analytics_store_tail(ngx_http_analytics_zone_t *zone,
     ngx_analytics_tail_t *tail);
-static void ngx_http_analytics_store_told(ngx_analytics_fail_t *fail);
+static void ngx_http_analytics_store_told(const char *what,
+    ngx_analytics_fail_t *fail);
 
 
-/* how many parts this process has put aside */
+/* how many files this process has put aside */
 static ngx_atomic_t  ngx_http_analytics_store_bad;
 
 
@@ -42,30 +43,34 @@ ngx_http_analytics_store_init(void)
 
 
 static void
-ngx_http_analytics_store_told(ngx_analytics_fail_t *fail)
+ngx_http_analytics_store_told(const char *what, ngx_analytics_fail_t *fail)
 {
     (void) ngx_atomic_fetch_add(&ngx_http_analytics_store_bad, 1);
 
     ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, 0,
-                  "a part of an analytics store was put aside, to be made "
-                  "again from the log: %s", fail->text);
+                  "%s was put aside, to be made again from the log: %s", what,
+                  fail->text);
 }
 
 
 ngx_uint_t
 ngx_http_analytics_store_due(ngx_http_analytics_zone_t *zone)
 {
-    if (zone->period && ngx_http_analytics_now() >= zone->period_next) {
+    if (!zone->store && zone->period == 0) {
+        return 0;
+    }
+
+    if (zone->store_bad != ngx_http_analytics_store_bad
+        || ngx_current_msec - zone->stored >= NGX_HTTP_ANALYTICS_STORE_PAUSE
+        || (zone->period && ngx_http_analytics_now() >= zone->period_next))
+    {
         return 1;
     }
 
     return zone->store
            && (zone->log.control->store_seq == 0
-               || zone->store_bad != ngx_http_analytics_store_bad
                || ngx_http_analytics_store_behind(zone)
-                  >= NGX_ANALYTICS_STORE_MIN
-               || ngx_current_msec - zone->stored
-                  >= NGX_HTTP_ANALYTICS_STORE_PAUSE);
+                  >= NGX_ANALYTICS_STORE_MIN);
 }
 
 
@@ -112,7 +117,14 @@ ngx_http_analytics_store_run(ngx_http_analytics_zone_t *zone)
         return;
     }
 
+    zone->period_look = (zone->store_bad != ngx_http_analytics_store_bad
+                         || ngx_current_msec - zone->period_looked
+                            >= NGX_HTTP_ANALYTICS_STORE_PAUSE);
     zone->store_bad = ngx_http_analytics_store_bad;
+
+    if (zone->period_look) {
+        zone->period_looked = ngx_current_msec;
+    }
 
     ngx_http_analytics_job_aside(zone, ngx_http_analytics_store_work, 1);
 
@@ -132,7 +144,10 @@ ngx_http_analytics_store_work(ngx_http_analytics_zone_t *zone)
     ngx_analytics_fail_t        fail;
     ngx_analytics_store_conf_t  conf;
 
-    if (zone->period && ngx_http_analytics_now() >= zone->period_next) {
+    if (zone->period
+        && (zone->period_look
+            || ngx_http_analytics_now() >= zone->period_next))
+    {
         ngx_http_analytics_counts_close(zone);
     }
 

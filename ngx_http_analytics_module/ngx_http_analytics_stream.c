@@ -338,24 +338,30 @@ ngx_http_analytics_stream_found(ngx_http_analytics_stream_t *s)
         return ngx_http_analytics_stream_ahead(s);
     }
 
-    if (rc == NGX_ERROR || !ngx_analytics_find_incomplete(s->find)) {
-        return rc;
+    if (rc != NGX_ERROR && ngx_analytics_find_incomplete(s->find)
+        && ngx_http_analytics_stream_lacks(s) != NGX_OK)
+    {
+        return NGX_ERROR;
     }
 
+    return rc;
+}
+
+
+ngx_int_t
+ngx_http_analytics_stream_lacks(ngx_http_analytics_stream_t *s)
+{
     if (s->sent && !s->incomplete) {
-
-        /* the header has said that it is all */
-
         s->fail.err = 0;
-        ngx_memcpy(s->fail.text, "a part was damaged meanwhile",
-                   sizeof("a part was damaged meanwhile"));
+        ngx_memcpy(s->fail.text, "a file was damaged meanwhile",
+                   sizeof("a file was damaged meanwhile"));
 
         return NGX_ERROR;
     }
 
     s->incomplete = 1;
 
-    return rc;
+    return NGX_OK;
 }
 
 

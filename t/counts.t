@@ -2,7 +2,7 @@
 
 # How many events each user had recorded in each period is counted once, when
 # the period is over, and stays what it was: after restarts, kill -9, when the
-# period is changed, and when others are erased.
+# period is changed, when others are erased, and when a file is damaged.
 
 use strict;
 use warnings;
@@ -17,7 +17,8 @@ use Analytics::Test;
 
 my $nginx = Analytics::Test->new(
     zone => '32m', path => 1, log => 'store on; counts 1s;',
-    locations => 'location /users/ { analytics_erase site; }',
+    locations => 'location /users/ { analytics_erase site;
+        analytics_person site format=activity; }',
 )->start;
 my $dir  = $nginx->dir . '/data';
 my $json = JSON::PP->new->canonical;
@@ -171,6 +172,62 @@ subtest 'what was recorded while nobody counted is counted later' => sub {
 };
 
 
+sub damage {
+    my ($file, $at, $bytes) = @_;
+
+    open my $fh, '+<:raw', $file or die "$file: $!\n";
+    seek $fh, $at, 0;
+    print $fh $bytes;
+    close $fh or die;
+}
+
+
+my %DAMAGE = (
+    'emptied'    => sub { truncate $_[0], 0 },
+    'cut short'  => sub { truncate $_[0], 9000 },
+    'not SQLite' => sub { damage($_[0], 0, 'x' x -s $_[0]) },
+    'with noise in it' => sub {
+        damage($_[0], 100, join '', map { chr rand 256 } 1 .. 5000);
+    },
+    "another period's" => sub {
+        system('cp', '-p', (sort glob "$dir/period-*.db")[-1], "$_[0].new");
+        rename "$_[0].new", $_[0];
+    },
+);
+
+
+sub aside { return scalar(() = glob "$dir/period-*.bad") }
+
+
+subtest 'a file that is damaged is counted again' => sub {
+    my $all = counts();
+
+    $nginx->expect_log(qr/what was counted of a period was put aside/);
+
+    for my $what (sort keys %DAMAGE) {
+        my ($file) = sort glob "$dir/period-*.db";
+
+        $DAMAGE{$what}->($file);
+
+        my $answer = $nginx->get('/api/activity-counts');
+
+        is $answer->{status}, 200, "$what: there is an answer";
+        like $answer->header('X-Analytics-Exact') // '', qr/^false/,
+            'it says that it is not all';
+        cmp_ok scalar @{ $answer->json }, '<', @$all, 'which is so';
+        is $nginx->get('/users/5/export')->{status}, 200,
+            'a person has an answer, too';
+
+        ok wait_for(sub { !aside() }), 'it is made again';
+
+        $answer = $nginx->get('/api/activity-counts');
+
+        is_deeply $answer->json, $all, 'and is what it was';
+        is $answer->header('X-Analytics-Exact'), undef, 'exactly';
+    }
+};
+
+
 subtest 'who is erased does not end the counting' => sub {
     my $known = grep { defined $_->{user} && $_->{user} eq '5' }
         @{ Analytics::Log->read($dir)->{events} };
@@ -185,6 +242,10 @@ subtest 'who is erased does not end the counting' => sub {
     wait_for(sub { time > $since + 2 });
     post(5, 8);
 
+    # what nobody can read is in nobody's way
+
+    $DAMAGE{'not SQLite'}->((sort glob "$dir/period-*.db")[0]);
+
     is $nginx->request(DELETE => '/users/5')->{status}, 202, 'is erased';
     post(9);
     settled();
@@ -192,6 +253,8 @@ subtest 'who is erased does not end the counting' => sub {
     is_deeply counts('?user_id=5'), [], 'has no counts';
 
     ok wait_for(sub { $nginx->health->{erasing} eq 0 }), 'nor events';
+    ok wait_for(sub { !aside() }),
+        'what was damaged is counted again';
 
     my %sum;
 

@@ -146,6 +146,9 @@ counted(const char *expected, const char *name)
 
     if (rc != NGX_DONE) {
         sprintf(p, "failed: %.500s", fail.text);
+
+    } else if (read.incomplete) {
+        strcpy(p, " and more");
     }
 
     ngx_analytics_periods_read_close(&read);
@@ -214,6 +217,245 @@ test_erased(void)
 }
 
 
+/* The files there are, by what their names end with. */
+
+static ngx_uint_t
+files(const char *end)
+{
+    DIR            *d;
+    ngx_uint_t      n;
+    struct dirent  *e;
+
+    n = 0;
+    d = opendir(log_dir);
+    must(d != NULL);
+
+    while ((e = readdir(d)) != NULL) {
+        n += (strncmp(e->d_name, "period-", 7) == 0
+              && strcmp(e->d_name + 7 + 15 + 1 + 15, end) == 0);
+    }
+
+    closedir(d);
+
+    return n;
+}
+
+
+static void
+path_of(char *path, int n, ngx_uint_t kind)
+{
+    ngx_analytics_period_t  period;
+
+    period.start = LOG_NOW + n * PERIOD;
+    period.end = period.start + PERIOD;
+    period.kind = kind;
+
+    path += sprintf(path, "%s/", log_dir);
+    ngx_analytics_period_name(path, &period);
+}
+
+
+/* What can become of a file. */
+
+static void
+damage(const char *path, int how)
+{
+    int         fd;
+    char        other[256];
+    u_char      noise[1024];
+    ngx_uint_t  i;
+
+    if (how == 0) {
+        path_of(other, 2, NGX_ANALYTICS_PERIOD_EXACT);
+        must(unlink(path) == 0 && link(other, path) == 0);
+        return;
+    }
+
+    for (i = 0; i < sizeof(noise); i++) {
+        noise[i] = (u_char) (i * i + 7 * i);
+    }
+
+    fd = open(path, O_RDWR);
+    must(fd != -1);
+
+    switch (how) {
+
+    case 1:
+        must(ftruncate(fd, 0) == 0);
+        break;
+
+    case 2:
+        must(ftruncate(fd, 9000) == 0);
+        break;
+
+    case 3:
+        must(pwrite(fd, noise, sizeof(noise), 0) == sizeof(noise));
+        break;
+
+    default:
+        for (i = 1; i < 20; i++) {
+            must(pwrite(fd, noise, sizeof(noise), 1024 * (off_t) (i + 7))
+                 == sizeof(noise));
+        }
+    }
+
+    close(fd);
+}
+
+#define DAMAGES  5
+
+
+static void
+some(void)
+{
+    begin();
+
+    event("ann", AT(1));
+    event("bob", AT(2));
+    event("bob", AT(11));
+    event("cy", AT(21));
+    event("ann", AT(22));
+
+    must(count(AT(30)) == 3);
+}
+
+
+/* One that cannot be read is in nobody's way, and is counted again. */
+
+static void
+test_damaged(void)
+{
+    int   how;
+    char  path[256];
+
+    for (how = 0; how < DAMAGES; how++) {
+        some();
+
+        path_of(path, 0, NGX_ANALYTICS_PERIOD_EXACT);
+        damage(path, how);
+
+        counted("1:bob=1 2:ann=1 2:cy=1 and more", "the others are there");
+        is_u64(files(".db.bad"), 1, "it is put aside");
+        counted("1:bob=1 2:ann=1 2:cy=1 and more", "which is told each time");
+
+        is_u64(count(AT(30)), 1, "it is counted again");
+        counted("0:ann=1 0:bob=1 1:bob=1 2:ann=1 2:cy=1", "as it was");
+        is_u64(files(".db.bad"), 0, "nothing is left");
+    }
+}
+
+
+/* What is counted again is not more than what is there. */
+
+static void
+test_lost(void)
+{
+    char                   path[256];
+    uint64_t              *segments;
+    ngx_uint_t             n;
+    ngx_analytics_fail_t   fail;
+
+    some();
+
+    must(ngx_analytics_log_lock(&the_log) == NGX_OK);
+    must(ngx_analytics_log_new_segment(&the_log, &fail) == NGX_OK);
+    ngx_analytics_log_unlock(&the_log);
+
+    event("dan", AT(31));
+
+    must(ngx_analytics_segments(the_log.dir, the_log.path, &segments, &n,
+                                &fail)
+         == NGX_OK);
+    must(ngx_analytics_log_trim(the_log.dir, the_log.path, segments[n - 1],
+                                &fail)
+         == NGX_OK);
+    free(segments);
+
+    path_of(path, 2, NGX_ANALYTICS_PERIOD_EXACT);
+    damage(path, 1);
+
+    counted("0:ann=1 0:bob=1 1:bob=1 and more", "the log is not asked for it");
+    is_u64(count(AT(40)), 2, "it is counted again, and the next one is");
+    is_u64(files(".inexact.db"), 2, "what may not be all is called so");
+    is_u64(files(".db"), 2, "the others are as they were");
+    counted("0:ann=1 0:bob=1 1:bob=1 3:dan=1 and more", "and are all there is");
+    is_u64(count(AT(40)), 0, "that is all");
+}
+
+
+/* A crash may leave a file beside the one that takes its place. */
+
+static void
+test_both(void)
+{
+    char  path[256], bad[256];
+
+    some();
+
+    path_of(path, 1, NGX_ANALYTICS_PERIOD_EXACT);
+    path_of(bad, 1, NGX_ANALYTICS_PERIOD_BAD);
+    must(link(path, bad) == 0);
+
+    counted("0:ann=1 0:bob=1 1:bob=1 2:ann=1 2:cy=1", "the better one counts");
+    is_u64(count(AT(30)), 1, "something is done");
+    is_u64(files(".db.bad"), 0, "the other one goes");
+    counted("0:ann=1 0:bob=1 1:bob=1 2:ann=1 2:cy=1", "all is there");
+}
+
+
+static void
+erase(const char *user)
+{
+    ngx_analytics_fail_t     fail;
+    ngx_analytics_erasing_t  list;
+
+    erasing(user);
+
+    must(ngx_analytics_erasing_read(the_log.dir, the_log.path, &list, &fail)
+         == NGX_OK);
+
+    is_i64(ngx_analytics_periods_erase(the_log.dir, the_log.path,
+                                       the_log.control->key, &list, NULL,
+                                       NULL, &fail),
+           NGX_OK, "erased");
+}
+
+
+/* Nor is it in the way of who is to be erased. */
+
+static void
+test_erase_damaged(void)
+{
+    int          how;
+    char         path[256], bad[256];
+    struct stat  st;
+
+    for (how = 0; how < DAMAGES; how++) {
+        some();
+
+        path_of(path, 0, NGX_ANALYTICS_PERIOD_EXACT);
+        path_of(bad, 0, NGX_ANALYTICS_PERIOD_BAD);
+        damage(path, how);
+
+        if (how % 2) {
+
+            /* by who has read it */
+
+            must(rename(path, bad) == 0);
+        }
+
+        erase("ann");
+
+        ok(stat(bad, &st) == 0 && st.st_size == 0,
+           "what could not be read is empty");
+        counted("1:bob=1 2:cy=1 and more", "the others are without the user");
+
+        is_u64(count(AT(30)), 1, "it is counted again");
+        counted("0:bob=1 1:bob=1 2:cy=1", "without the user, too");
+    }
+}
+
+
 int
 main(void)
 {
@@ -221,6 +463,10 @@ main(void)
 
     test_each();
     test_erased();
+    test_damaged();
+    test_lost();
+    test_both();
+    test_erase_damaged();
 
     ngx_analytics_db_purge(the_log.path);
     ngx_analytics_log_close(&the_log);
