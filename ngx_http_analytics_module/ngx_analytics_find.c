@@ -44,9 +44,10 @@ static void ngx_analytics_find_stop(ngx_analytics_find_t *f);
 static ngx_int_t ngx_analytics_find_sources(ngx_analytics_find_t *f,
     ngx_analytics_store_list_t *list, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_find_part(ngx_analytics_find_t *f,
-    ngx_analytics_part_t *part, ngx_analytics_fail_t *fail);
+    ngx_analytics_part_t *part, int64_t *before, int64_t *after,
+    ngx_analytics_fail_t *fail);
 static void ngx_analytics_find_log(ngx_analytics_find_t *f, uint64_t from,
-    uint64_t to);
+    uint64_t to, int64_t after, int64_t before);
 static int ngx_analytics_find_bound_cmp(const void *one, const void *two);
 static ngx_int_t ngx_analytics_find_best(ngx_analytics_find_t *f,
     ngx_analytics_source_t **best, ngx_analytics_fail_t *fail);
@@ -155,9 +156,11 @@ static ngx_int_t
 ngx_analytics_find_sources(ngx_analytics_find_t *f,
     ngx_analytics_store_list_t *list, ngx_analytics_fail_t *fail)
 {
-    uint64_t    end;
-    ngx_int_t   rc;
-    ngx_uint_t  i;
+    int64_t                 before, after, last;
+    uint64_t                end;
+    ngx_int_t               rc;
+    ngx_uint_t              i;
+    ngx_analytics_part_t   *part;
 
     /* each part may have a gap before it, and there is the tail */
 
@@ -170,24 +173,30 @@ ngx_analytics_find_sources(ngx_analytics_find_t *f,
 
     f->stored = (list->to != 0);
     end = list->from;
+    last = INT64_MIN;
 
     for (i = 0; i < list->n; i++) {
+        part = &list->parts[i];
 
-        if (list->parts[i].from > end) {
-            ngx_analytics_find_log(f, end, list->parts[i].from);
-        }
+        before = INT64_MAX;
+        after = last;
 
-        rc = ngx_analytics_find_part(f, &list->parts[i], fail);
+        rc = ngx_analytics_find_part(f, part, &before, &after, fail);
 
         if (rc != NGX_OK) {
             return rc;
         }
 
-        end = list->parts[i].to;
+        if (part->from > end) {
+            ngx_analytics_find_log(f, end, part->from, last, before);
+        }
+
+        end = part->to;
+        last = after;
     }
 
     if (end < f->conf.tail) {
-        ngx_analytics_find_log(f, end, f->conf.tail);
+        ngx_analytics_find_log(f, end, f->conf.tail, last, INT64_MAX);
     }
 
     qsort(f->sources, f->n, sizeof(ngx_analytics_source_t),
@@ -197,11 +206,14 @@ ngx_analytics_find_sources(ngx_analytics_find_t *f,
 }
 
 
-/* Leaves those out that have nothing in the range. */
-
+/*
+ * Leaves those out that have nothing in the range.  All that comes before the
+ * part was received before *before or then, and all behind it not before
+ * *after.
+ */
 static ngx_int_t
 ngx_analytics_find_part(ngx_analytics_find_t *f, ngx_analytics_part_t *part,
-    ngx_analytics_fail_t *fail)
+    int64_t *before, int64_t *after, ngx_analytics_fail_t *fail)
 {
     int64_t                  from, to;
     ngx_analytics_db_t      *db;
@@ -241,6 +253,11 @@ ngx_analytics_find_part(ngx_analytics_find_t *f, ngx_analytics_part_t *part,
 
     part = &source->part;
 
+    if (part->events) {
+        *before = part->received_min;
+        *after = part->received_max;
+    }
+
     from = filter->received ? part->received_min : part->time_min;
     to = filter->received ? part->received_max : part->time_max;
 
@@ -262,12 +279,25 @@ ngx_analytics_find_part(ngx_analytics_find_t *f, ngx_analytics_part_t *part,
 }
 
 
-/* What is in the log, and when that happened, is not known before. */
-
+/*
+ * When that happened what the log has is not known before, but when it was
+ * received: not before one time, and not behind the other.
+ */
 static void
-ngx_analytics_find_log(ngx_analytics_find_t *f, uint64_t from, uint64_t to)
+ngx_analytics_find_log(ngx_analytics_find_t *f, uint64_t from, uint64_t to,
+    int64_t after, int64_t before)
 {
     ngx_analytics_source_t  *source;
+    ngx_analytics_filter_t  *filter;
+
+    filter = &f->conf.filter;
+
+    if (before < filter->since
+        || (filter->received
+            && (before < filter->from || after >= filter->to)))
+    {
+        return;
+    }
 
     source = &f->sources[f->n++];
 

@@ -34,9 +34,12 @@ static ngx_int_t ngx_analytics_periods_new(
 static ngx_int_t ngx_analytics_periods_make(
     ngx_analytics_periods_conf_t *conf, ngx_analytics_period_t *period,
     ngx_analytics_fail_t *fail);
+static ngx_int_t ngx_analytics_periods_lost(
+    ngx_analytics_periods_conf_t *conf, int64_t start, int64_t end,
+    ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_periods_first(
     ngx_analytics_periods_conf_t *conf, int64_t from, int64_t *received,
-    ngx_analytics_fail_t *fail);
+    ngx_uint_t *lost, ngx_analytics_fail_t *fail);
 static ngx_analytics_find_t *ngx_analytics_periods_find(
     ngx_analytics_periods_conf_t *conf, int64_t from, int64_t to,
     ngx_uint_t known, uint64_t limit, ngx_analytics_fail_t *fail);
@@ -192,6 +195,7 @@ ngx_analytics_periods_new(ngx_analytics_periods_conf_t *conf,
 {
     int64_t                 from, received;
     ngx_int_t               rc;
+    ngx_uint_t              lost;
     ngx_analytics_period_t  period;
 
     conf->next = conf->now + conf->period
@@ -201,7 +205,7 @@ ngx_analytics_periods_new(ngx_analytics_periods_conf_t *conf,
 
     from = list->n ? list->periods[list->n - 1].end : INT64_MIN;
 
-    rc = ngx_analytics_periods_first(conf, from, &received, fail);
+    rc = ngx_analytics_periods_first(conf, from, &received, &lost, fail);
 
     if (rc != NGX_OK) {
         return rc;
@@ -212,11 +216,41 @@ ngx_analytics_periods_new(ngx_analytics_periods_conf_t *conf,
     period.end = period.start + conf->period;
     period.start = ngx_max(period.start, from);
 
+    if (lost && list->n && from < period.start) {
+        return ngx_analytics_periods_lost(conf, from, period.start, fail);
+    }
+
     if (period.end > conf->now) {
         return NGX_DONE;
     }
 
     return ngx_analytics_periods_make(conf, &period, fail);
+}
+
+
+/* Nobody knows of whom there was something, or in how many periods. */
+
+static ngx_int_t
+ngx_analytics_periods_lost(ngx_analytics_periods_conf_t *conf, int64_t start,
+    int64_t end, ngx_analytics_fail_t *fail)
+{
+    ngx_int_t               rc;
+    ngx_analytics_names_t   nobody;
+    ngx_analytics_period_t  period;
+
+    ngx_memzero(&nobody, sizeof(ngx_analytics_names_t));
+
+    period.start = start;
+    period.end = end;
+    period.kind = NGX_ANALYTICS_PERIOD_INEXACT;
+
+    rc = ngx_analytics_period_write(conf->dir, conf->path, &period, &nobody,
+                                    fail);
+    if (rc == NGX_OK) {
+        conf->inexact++;
+    }
+
+    return rc;
 }
 
 
@@ -242,17 +276,23 @@ ngx_analytics_periods_make(ngx_analytics_periods_conf_t *conf,
                                         &names, fail);
     }
 
+    if (rc == NGX_OK && period->kind != NGX_ANALYTICS_PERIOD_EXACT) {
+        conf->inexact++;
+    }
+
     ngx_analytics_names_free(&names);
 
     return rc;
 }
 
 
-/* When the first event was recorded from then on.  NGX_DONE: there is none. */
-
+/*
+ * When the first event was recorded from then on, and whether some before it
+ * cannot be read.  NGX_DONE: there is none.
+ */
 static ngx_int_t
 ngx_analytics_periods_first(ngx_analytics_periods_conf_t *conf, int64_t from,
-    int64_t *received, ngx_analytics_fail_t *fail)
+    int64_t *received, ngx_uint_t *lost, ngx_analytics_fail_t *fail)
 {
     ngx_int_t              rc;
     ngx_analytics_row_t    row;
@@ -268,6 +308,7 @@ ngx_analytics_periods_first(ngx_analytics_periods_conf_t *conf, int64_t from,
 
     if (rc == NGX_OK) {
         *received = row.received;
+        *lost = ngx_analytics_find_incomplete(find);
     }
 
     ngx_analytics_find_close(find);

@@ -23,7 +23,8 @@
  *
  * One that SQLite cannot read is renamed to "....db.bad" by whoever finds
  * that, and counted again.  Where not all of a period's events are there any
- * more, those that are are counted: its file is called "....inexact.db".
+ * more, those that are are counted: its file is called "....inexact.db".  Of
+ * some periods that are lost there is one such file, with no users in it.
  *
  * Copyright (C) The nginx analytics authors
  */
@@ -115,6 +116,8 @@ typedef struct {
 
     /* told */
     int64_t                  next;           /* when it is to be called again */
+    ngx_uint_t               inexact;        /* periods without all events: it */
+                                             /* is added to */
 } ngx_analytics_periods_conf_t;
 
 /*

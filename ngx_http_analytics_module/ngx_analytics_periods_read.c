@@ -263,15 +263,17 @@ ngx_analytics_periods_read_begin(ngx_analytics_periods_read_t *r,
 
     period = &r->list.periods[r->next++];
 
-    if (period->start < r->from || period->start >= r->to) {
-        return NGX_OK;
-    }
+    /* one of which nobody knows what it had may be longer than others */
 
-    if (period->kind != NGX_ANALYTICS_PERIOD_EXACT) {
+    if (period->kind != NGX_ANALYTICS_PERIOD_EXACT
+        && period->start < r->to && period->end > r->from)
+    {
         r->incomplete = 1;
     }
 
-    if (period->kind == NGX_ANALYTICS_PERIOD_BAD) {
+    if (period->start < r->from || period->start >= r->to
+        || period->kind == NGX_ANALYTICS_PERIOD_BAD)
+    {
         return NGX_OK;
     }
 

@@ -163,8 +163,10 @@ struct ngx_http_analytics_zone_s {
     ngx_msec_t                stored;         /* when it was looked at last */
     ngx_atomic_uint_t         store_bad;      /* files put aside by then */
     int64_t                   period_next;    /* when one is over */
-    ngx_msec_t                period_looked;  /* for one to count again, */
-    ngx_uint_t                period_look;    /* and whether that is due */
+    ngx_msec_t                period_looked;  /* for one to count again: when, */
+    ngx_uint_t                period_look;    /* and that it is to be done */
+    ngx_msec_t                period_wait;    /* since counting failed, */
+    ngx_msec_t                period_failed;  /* before the next time */
     ngx_http_analytics_job_t  erasing;
     ngx_http_analytics_job_t  pseudonyms_job;
     ngx_analytics_pseudonyms_t  loaded;       /* by it, or by attaching */
@@ -721,8 +723,12 @@ ngx_int_t ngx_http_analytics_store_progress(void *ctx);
 void ngx_http_analytics_store_failed(ngx_http_analytics_zone_t *zone,
     ngx_analytics_fail_t *fail);
 
-/* One of them: counts users by period. */
+/*
+ * Counts users by period, and whether that is to be done:
+ * ngx_http_analytics_counts.c.
+ */
 void ngx_http_analytics_counts_close(ngx_http_analytics_zone_t *zone);
+ngx_uint_t ngx_http_analytics_counts_due(ngx_http_analytics_zone_t *zone);
 
 /* Whether it will be in a moment, if events go on coming in. */
 ngx_uint_t ngx_http_analytics_store_soon(ngx_http_analytics_zone_t *zone);

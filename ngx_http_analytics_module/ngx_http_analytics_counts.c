@@ -13,6 +13,13 @@
 #include "ngx_http_analytics_query.h"
 
 
+/* after a failure, msec, longer each time */
+#define NGX_HTTP_ANALYTICS_COUNTS_WAIT      1000
+#define NGX_HTTP_ANALYTICS_COUNTS_WAIT_MAX  60000
+
+
+static void ngx_http_analytics_counts_failed(ngx_http_analytics_zone_t *zone,
+    ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_http_analytics_counts_next(
     ngx_http_analytics_stream_t *s);
 static void ngx_http_analytics_counts_end(ngx_http_analytics_stream_t *s);
@@ -24,6 +31,20 @@ static void ngx_http_analytics_counts_write(ngx_http_analytics_stream_t *s,
 
 static ngx_str_t  ngx_http_analytics_counts_type =
     ngx_string("application/json");
+
+
+ngx_uint_t
+ngx_http_analytics_counts_due(ngx_http_analytics_zone_t *zone)
+{
+    if (zone->period == 0
+        || (zone->period_wait
+            && ngx_current_msec - zone->period_failed < zone->period_wait))
+    {
+        return 0;
+    }
+
+    return zone->period_look || ngx_http_analytics_now() >= zone->period_next;
+}
 
 
 /*
@@ -44,6 +65,8 @@ ngx_http_analytics_counts_close(ngx_http_analytics_zone_t *zone)
     rc = ngx_http_analytics_enter(zone, 1);
 
     if (rc != NGX_OK && rc != NGX_DECLINED) {
+        ngx_analytics_failed(&fail, "locking", zone->log.path, "control");
+        ngx_http_analytics_counts_failed(zone, &fail);
         return;
     }
 
@@ -53,7 +76,7 @@ ngx_http_analytics_counts_close(ngx_http_analytics_zone_t *zone)
     ngx_analytics_log_unlock(&zone->log);
 
     if (ngx_analytics_log_sync(&zone->log, &fail) != NGX_OK) {
-        ngx_http_analytics_store_failed(zone, &fail);
+        ngx_http_analytics_counts_failed(zone, &fail);
         return;
     }
 
@@ -68,14 +91,40 @@ ngx_http_analytics_counts_close(ngx_http_analytics_zone_t *zone)
         rc = ngx_analytics_periods_step(&conf, &fail);
     } while (rc == NGX_OK);
 
+    if (conf.inexact) {
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "analytics zone \"%V\": %ui periods were counted without "
+                      "events that cannot be read any more", &zone->name,
+                      conf.inexact);
+    }
+
     if (rc == NGX_ERROR) {
-        ngx_http_analytics_store_failed(zone, &fail);
+        ngx_http_analytics_counts_failed(zone, &fail);
         return;
     }
 
     if (rc == NGX_DONE) {
         zone->period_next = conf.next;
+        zone->period_look = 0;
+        zone->period_wait = 0;
     }
+}
+
+
+/* Who fills the store need not wait for that. */
+
+static void
+ngx_http_analytics_counts_failed(ngx_http_analytics_zone_t *zone,
+    ngx_analytics_fail_t *fail)
+{
+    zone->period_failed = ngx_current_msec;
+    zone->period_wait = ngx_min(ngx_max(2 * zone->period_wait,
+                                        NGX_HTTP_ANALYTICS_COUNTS_WAIT),
+                                NGX_HTTP_ANALYTICS_COUNTS_WAIT_MAX);
+
+    ngx_log_error(NGX_LOG_ERR, ngx_cycle->log, fail->err,
+                  "analytics zone \"%V\": periods were not counted: %s",
+                  &zone->name, fail->text);
 }
 
 

@@ -62,7 +62,7 @@ ngx_http_analytics_store_due(ngx_http_analytics_zone_t *zone)
 
     if (zone->store_bad != ngx_http_analytics_store_bad
         || ngx_current_msec - zone->stored >= NGX_HTTP_ANALYTICS_STORE_PAUSE
-        || (zone->period && ngx_http_analytics_now() >= zone->period_next))
+        || ngx_http_analytics_counts_due(zone))
     {
         return 1;
     }
@@ -117,13 +117,13 @@ ngx_http_analytics_store_run(ngx_http_analytics_zone_t *zone)
         return;
     }
 
-    zone->period_look = (zone->store_bad != ngx_http_analytics_store_bad
-                         || ngx_current_msec - zone->period_looked
-                            >= NGX_HTTP_ANALYTICS_STORE_PAUSE);
-    zone->store_bad = ngx_http_analytics_store_bad;
-
-    if (zone->period_look) {
+    if (zone->store_bad != ngx_http_analytics_store_bad
+        || ngx_current_msec - zone->period_looked
+           >= NGX_HTTP_ANALYTICS_STORE_PAUSE)
+    {
+        zone->store_bad = ngx_http_analytics_store_bad;
         zone->period_looked = ngx_current_msec;
+        zone->period_look = 1;
     }
 
     ngx_http_analytics_job_aside(zone, ngx_http_analytics_store_work, 1);
@@ -144,10 +144,7 @@ ngx_http_analytics_store_work(ngx_http_analytics_zone_t *zone)
     ngx_analytics_fail_t        fail;
     ngx_analytics_store_conf_t  conf;
 
-    if (zone->period
-        && (zone->period_look
-            || ngx_http_analytics_now() >= zone->period_next))
-    {
+    if (ngx_http_analytics_counts_due(zone)) {
         ngx_http_analytics_counts_close(zone);
     }
 
@@ -176,9 +173,10 @@ ngx_http_analytics_store_work(ngx_http_analytics_zone_t *zone)
     conf.tell = ngx_http_analytics_store_tell;
     conf.ctx = zone;
 
-    /* what was not counted by period yet is needed for that */
+    /* what was not counted by period yet is needed for that, if it can be */
 
-    conf.needed = zone->period ? zone->period_next - zone->period : INT64_MAX;
+    conf.needed = (zone->period && zone->period_wait == 0)
+                  ? zone->period_next - zone->period : INT64_MAX;
 
     if (ngx_http_analytics_store_steps(zone, &conf) == NGX_DONE) {
         ngx_http_analytics_store_trim(zone, &conf);

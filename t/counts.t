@@ -172,6 +172,41 @@ subtest 'what was recorded while nobody counted is counted later' => sub {
 };
 
 
+# What the store is filled with does not wait for who counts.
+
+subtest 'when counts cannot be written the store is filled' => sub {
+    $nginx->expect_log(qr/periods were not counted/);
+
+    mkdir "$dir/period.tmp" or die;
+    post(1);
+
+    ok wait_for(sub { $nginx->error_log =~ /periods were not counted/ }),
+        'the error log says so';
+
+    for (1 .. 40) {
+        post(map { $_ % 50 } 1 .. 1000);
+    }
+
+    ok wait_for(sub { $nginx->health->{store}{parts} > 0 }), 'a part is made';
+    unlike $nginx->error_log, qr/the store was not filled/,
+        'nothing else failed';
+
+    rmdir "$dir/period.tmp" or die;
+    post(2);
+    settled();
+
+    my %sum;
+
+    $sum{ $_->{user_id} } += $_->{count} for @{ counts() };
+
+    my %all;
+
+    $all{ $_->{user} }++ for @{ Analytics::Log->read($dir)->{events} };
+
+    is_deeply \%sum, \%all, 'all is counted later';
+};
+
+
 sub damage {
     my ($file, $at, $bytes) = @_;
 

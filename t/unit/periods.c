@@ -383,6 +383,109 @@ test_lost(void)
 }
 
 
+/* Makes a part of the store of what there is, and begins a new segment. */
+
+static void
+part(void)
+{
+    ngx_int_t                    rc;
+    ngx_analytics_fail_t         fail;
+    ngx_analytics_tail_t        *tail;
+    ngx_analytics_store_conf_t   conf;
+
+    must(ngx_analytics_log_lock(&the_log) == NGX_OK);
+    must(ngx_analytics_log_new_segment(&the_log, &fail) == NGX_OK);
+    ngx_analytics_log_unlock(&the_log);
+    must(ngx_analytics_log_sync(&the_log, &fail) == NGX_OK);
+
+    tail = ngx_analytics_log_tail(&the_log);
+
+    ngx_memzero(&conf, sizeof(conf));
+
+    conf.dir = the_log.dir;
+    conf.path = the_log.path;
+    conf.log_id = the_log.control->id;
+    conf.synced = tail->position;
+    conf.seq = tail->seq;
+    conf.all = 1;
+    conf.needed = INT64_MAX;
+
+    do {
+        rc = ngx_analytics_store_step(&conf, &fail);
+    } while (rc == NGX_OK);
+
+    must(rc == NGX_DONE);
+}
+
+
+/* One part of the store is gone, and the log does not have it either. */
+
+static void
+lose(ngx_uint_t n)
+{
+    char                         name[NGX_ANALYTICS_PART_NAME];
+    ngx_analytics_fail_t         fail;
+    ngx_analytics_store_list_t   list;
+
+    must(ngx_analytics_store_list(the_log.dir, the_log.path, &list, &fail)
+         == NGX_OK && n < list.n);
+
+    ngx_analytics_part_name(name, list.parts[n].from, list.parts[n].to);
+
+    must(unlinkat(the_log.dir, name, 0) == 0);
+    must(ngx_analytics_log_trim(the_log.dir, the_log.path, list.parts[n].to,
+                                &fail)
+         == NGX_OK);
+
+    ngx_analytics_store_free(&list);
+}
+
+
+/* Nor does it end the counting of what comes behind it. */
+
+static void
+test_gap(void)
+{
+    begin();
+
+    event("ann", AT(1));
+    event("bob", AT(9));
+    part();
+    event("ann", AT(11));
+    part();
+    event("bob", AT(21));
+    event("cy", AT(31));
+    part();
+    event("cy", AT(32));
+
+    must(count(AT(10)) == 1);
+    lose(1);
+
+    is_u64(count(AT(40)), 3, "what is lost is passed over");
+    is_u64(files(".inexact.db"), 2, "and told, of what is beside it, too");
+    is_u64(files(".db"), 2, "what is farther away is exact");
+    counted("0:ann=1 0:bob=1 2:bob=1 3:cy=2 and more", "the others are there");
+
+    /* where only some are missing of one period */
+
+    begin();
+
+    event("ann", AT(1));
+    part();
+    event("ann", AT(2));
+    part();
+    event("bob", AT(9));
+    part();
+    event("bob", AT(11));
+    lose(1);
+
+    is_u64(count(AT(20)), 2, "of one period some are lost");
+    is_u64(files(".inexact.db"), 1, "it is not exact");
+    is_u64(files(".db"), 1, "the next one is");
+    counted("0:ann=1 0:bob=1 1:bob=1 and more", "what is there is counted");
+}
+
+
 /* A crash may leave a file beside the one that takes its place. */
 
 static void
@@ -465,6 +568,7 @@ main(void)
     test_erased();
     test_damaged();
     test_lost();
+    test_gap();
     test_both();
     test_erase_damaged();
 
