@@ -361,7 +361,7 @@ ngx_analytics_erase_rewrite(ngx_analytics_erase_parts_t *e,
 
     ngx_analytics_fault_stop("erase.part");
 
-    w = ngx_analytics_part_create(e->dir, e->path, e->log_id, e->fail);
+    w = ngx_analytics_part_create(e->dir, e->path, e->log_id, 0, e->fail);
 
     if (w == NULL) {
         return NGX_ERROR;

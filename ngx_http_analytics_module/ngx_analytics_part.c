@@ -116,7 +116,7 @@ ngx_analytics_part_parse(const char *name, uint64_t *from, uint64_t *to)
 
 ngx_analytics_part_writer_t *
 ngx_analytics_part_create(int dir, const char *path, u_char *log_id,
-    ngx_analytics_fail_t *fail)
+    uint64_t last, ngx_analytics_fail_t *fail)
 {
     ngx_analytics_part_writer_t  *w;
 
@@ -130,6 +130,7 @@ ngx_analytics_part_create(int dir, const char *path, u_char *log_id,
 
     w->dir = dir;
     w->path = path;
+    w->part.last = last;
     memcpy(w->log, log_id, sizeof(w->log));
 
     if (ngx_analytics_names_init(&w->users) != NGX_OK

@@ -14,8 +14,9 @@
  *               (microseconds since the epoch, what times are counted from),
  *               "events", "first", "last" (ids), "received_min",
  *               "received_max", "time_min", "time_max" (microseconds since
- *               the epoch; all of them 0 if there are no events), "log" (the
- *               log's id, 32 hexadecimal digits)
+ *               the epoch), "log" (the log's id, 32 hexadecimal digits); if
+ *               there are no events, "last" is that before, or 0, as are the
+ *               others
  *     users     id, name, events: how many of this part
  *     types     likewise
  *     rows      id, user, type, time (microseconds behind base), lag (what
@@ -104,10 +105,12 @@ ngx_int_t ngx_analytics_part_parse(const char *name, uint64_t *from,
 /*
  * Writing.  There is one writer at a time in a directory (the caller has the
  * lease); what an earlier one left is removed.  path is the directory's
- * absolute name, dir a descriptor of it.  From malloc(); NULL and *fail.
+ * absolute name, dir a descriptor of it; last is the id before the first row,
+ * or 0 if it is not known.  From malloc(); NULL and *fail.
  */
 ngx_analytics_part_writer_t *ngx_analytics_part_create(int dir,
-    const char *path, u_char *log_id, ngx_analytics_fail_t *fail);
+    const char *path, u_char *log_id, uint64_t last,
+    ngx_analytics_fail_t *fail);
 
 /*
  * In the order of ids.  Texts are copied.  NGX_OK, or NGX_ERROR and *fail;

@@ -26,7 +26,9 @@ ngx_analytics_part_merge(int dir, const char *path, u_char *log_id,
     ngx_uint_t                    i;
     ngx_analytics_part_writer_t  *w;
 
-    w = ngx_analytics_part_create(dir, path, log_id, fail);
+    /* that is the last one's, also if it has no rows */
+
+    w = ngx_analytics_part_create(dir, path, log_id, parts[n - 1].last, fail);
 
     if (w == NULL) {
         return NGX_ERROR;

@@ -7,8 +7,6 @@
 
 
 #include "ngx_analytics_periods.h"
-#include "ngx_analytics_names.h"
-#include "ngx_analytics_sqlite.h"
 #include "ngx_analytics_time.h"
 
 
@@ -16,11 +14,23 @@
 #define NGX_ANALYTICS_PERIOD_PAUSE  4096
 
 
+/* What was counted last, and what comes first behind that. */
+typedef struct {
+    int64_t                  time;           /* INT64_MIN: nothing was */
+    uint64_t                 last;           /* its last event, 0: unknown */
+    int64_t                  received;
+    ngx_uint_t               whole;
+} ngx_analytics_periods_from_t;
+
+
 static ngx_int_t ngx_analytics_periods_clean(
     ngx_analytics_periods_conf_t *conf, ngx_analytics_periods_t *list,
     ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_periods_retain(
     ngx_analytics_periods_conf_t *conf, ngx_analytics_periods_t *list,
+    ngx_analytics_fail_t *fail);
+static ngx_int_t ngx_analytics_periods_empty(
+    ngx_analytics_periods_conf_t *conf, ngx_analytics_period_t *period,
     ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_periods_remove(
     ngx_analytics_periods_conf_t *conf, ngx_analytics_period_t *period,
@@ -33,38 +43,26 @@ static ngx_int_t ngx_analytics_periods_new(
     ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_periods_make(
     ngx_analytics_periods_conf_t *conf, ngx_analytics_period_t *period,
-    ngx_analytics_fail_t *fail);
+    ngx_uint_t whole, ngx_analytics_fail_t *fail);
+static ngx_int_t ngx_analytics_periods_from(
+    ngx_analytics_periods_conf_t *conf, ngx_analytics_periods_t *list,
+    ngx_analytics_periods_from_t *from, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_periods_lost(
     ngx_analytics_periods_conf_t *conf, int64_t start, int64_t end,
     ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_periods_first(
-    ngx_analytics_periods_conf_t *conf, int64_t from, int64_t *received,
-    ngx_uint_t *lost, ngx_analytics_fail_t *fail);
+    ngx_analytics_periods_conf_t *conf, ngx_analytics_periods_from_t *from,
+    ngx_analytics_fail_t *fail);
 static ngx_analytics_find_t *ngx_analytics_periods_find(
     ngx_analytics_periods_conf_t *conf, int64_t from, int64_t to,
-    ngx_uint_t known, uint64_t limit, ngx_analytics_fail_t *fail);
+    uint64_t limit, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_periods_reach(
     ngx_analytics_periods_conf_t *conf, ngx_analytics_period_t *period,
     ngx_uint_t *reach, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_periods_count(
     ngx_analytics_periods_conf_t *conf, ngx_analytics_period_t *period,
-    ngx_analytics_names_t *names, ngx_analytics_fail_t *fail);
-static ngx_int_t ngx_analytics_periods_rows(sqlite3 *db,
-    ngx_analytics_names_t *names, ngx_analytics_fail_t *fail);
-
-
-#define NGX_ANALYTICS_PERIOD_TIME(name)                                       \
-    "strftime('%Y-%m-%dT%H:%M:%SZ', (SELECT value FROM period WHERE name = "  \
-    "'" name "') / 1000000, 'unixepoch') AS period_" name
-
-static const char  ngx_analytics_periods_schema[] =
-    "BEGIN;"
-    "CREATE TABLE period (name TEXT PRIMARY KEY, value) WITHOUT ROWID;"
-    "CREATE TABLE counts (user TEXT PRIMARY KEY, count INTEGER NOT NULL)"
-    " WITHOUT ROWID;"
-    "CREATE VIEW activity_counts AS SELECT user AS user_id, "
-    NGX_ANALYTICS_PERIOD_TIME("start") ", "
-    NGX_ANALYTICS_PERIOD_TIME("end") ", count FROM counts;";
+    ngx_analytics_names_t *names, ngx_uint_t *whole,
+    ngx_analytics_fail_t *fail);
 
 
 /* nobody sets it: see progress() */
@@ -128,19 +126,60 @@ ngx_analytics_periods_clean(ngx_analytics_periods_conf_t *conf,
 }
 
 
-/* The last one stays: it says from where on there is something to count. */
-
 static ngx_int_t
 ngx_analytics_periods_retain(ngx_analytics_periods_conf_t *conf,
     ngx_analytics_periods_t *list, ngx_analytics_fail_t *fail)
 {
-    if (conf->keep == 0 || list->n < 2
+    if (conf->keep == 0 || list->n == 0
         || list->periods[0].end > conf->now - conf->keep)
     {
         return NGX_DECLINED;
     }
 
-    return ngx_analytics_periods_remove(conf, &list->periods[0], fail);
+    return (list->n > 1)
+           ? ngx_analytics_periods_remove(conf, &list->periods[0], fail)
+           : ngx_analytics_periods_empty(conf, &list->periods[0], fail);
+}
+
+
+/*
+ * The last one's name stays: it says from where on there is something to
+ * count.
+ */
+static ngx_int_t
+ngx_analytics_periods_empty(ngx_analytics_periods_conf_t *conf,
+    ngx_analytics_period_t *period, ngx_analytics_fail_t *fail)
+{
+    uint64_t                     count;
+    ngx_int_t                    rc;
+    ngx_str_t                    user;
+    ngx_analytics_names_t        nobody;
+    ngx_analytics_period_file_t  file;
+
+    if (period->kind == NGX_ANALYTICS_PERIOD_BAD) {
+        return NGX_DECLINED;
+    }
+
+    ngx_memzero(&nobody, sizeof(ngx_analytics_names_t));
+    ngx_str_null(&user);
+
+    rc = ngx_analytics_period_open(&file, conf->dir, conf->path, period, &user,
+                                   fail);
+    if (rc == NGX_OK) {
+        period->last = file.last;
+        rc = ngx_analytics_period_next(&file, &user, &count, fail);
+    }
+
+    ngx_analytics_period_close(&file);
+
+    if (rc == NGX_DONE) {
+        return NGX_DECLINED;
+    }
+
+    return (rc == NGX_OK || fail->err == EBADMSG)
+           ? ngx_analytics_period_write(conf->dir, conf->path, period,
+                                        &nobody, fail)
+           : rc;
 }
 
 
@@ -176,7 +215,7 @@ ngx_analytics_periods_again(ngx_analytics_periods_conf_t *conf,
         if (list->periods[i].kind == NGX_ANALYTICS_PERIOD_BAD) {
             period = list->periods[i];
 
-            rc = ngx_analytics_periods_make(conf, &period, fail);
+            rc = ngx_analytics_periods_make(conf, &period, 0, fail);
 
             return (rc == NGX_OK)
                    ? ngx_analytics_periods_remove(conf, &list->periods[i],
@@ -193,38 +232,39 @@ static ngx_int_t
 ngx_analytics_periods_new(ngx_analytics_periods_conf_t *conf,
     ngx_analytics_periods_t *list, ngx_analytics_fail_t *fail)
 {
-    int64_t                 from, received;
-    ngx_int_t               rc;
-    ngx_uint_t              lost;
-    ngx_analytics_period_t  period;
+    ngx_int_t                     rc;
+    ngx_analytics_period_t        period;
+    ngx_analytics_periods_from_t  from;
 
     conf->next = conf->now + conf->period
                  - (conf->now - ngx_analytics_floor_div(conf->now,
                                                         conf->period)
                                 * conf->period);
 
-    from = list->n ? list->periods[list->n - 1].end : INT64_MIN;
+    rc = ngx_analytics_periods_from(conf, list, &from, fail);
 
-    rc = ngx_analytics_periods_first(conf, from, &received, &lost, fail);
+    if (rc == NGX_OK) {
+        rc = ngx_analytics_periods_first(conf, &from, fail);
+    }
 
     if (rc != NGX_OK) {
         return rc;
     }
 
-    period.start = ngx_analytics_floor_div(received, conf->period)
+    period.start = ngx_analytics_floor_div(from.received, conf->period)
                    * conf->period;
     period.end = period.start + conf->period;
-    period.start = ngx_max(period.start, from);
+    period.start = ngx_max(period.start, from.time);
 
-    if (lost && list->n && from < period.start) {
-        return ngx_analytics_periods_lost(conf, from, period.start, fail);
+    if (!from.whole && list->n && from.time < period.start) {
+        return ngx_analytics_periods_lost(conf, from.time, period.start, fail);
     }
 
     if (period.end > conf->now) {
         return NGX_DONE;
     }
 
-    return ngx_analytics_periods_make(conf, &period, fail);
+    return ngx_analytics_periods_make(conf, &period, from.whole, fail);
 }
 
 
@@ -243,6 +283,7 @@ ngx_analytics_periods_lost(ngx_analytics_periods_conf_t *conf, int64_t start,
     period.start = start;
     period.end = end;
     period.kind = NGX_ANALYTICS_PERIOD_INEXACT;
+    period.last = 0;
 
     rc = ngx_analytics_period_write(conf->dir, conf->path, &period, &nobody,
                                     fail);
@@ -254,29 +295,43 @@ ngx_analytics_periods_lost(ngx_analytics_periods_conf_t *conf, int64_t start,
 }
 
 
-/* Counts a period and writes its file, which says by its name if it is all. */
-
+/*
+ * Counts a period and writes its file, which says by its name if it is all.
+ * It is if the first event follows the last one that was counted (whole), or
+ * there are some still from before it; and none is missing in between.
+ */
 static ngx_int_t
 ngx_analytics_periods_make(ngx_analytics_periods_conf_t *conf,
-    ngx_analytics_period_t *period, ngx_analytics_fail_t *fail)
+    ngx_analytics_period_t *period, ngx_uint_t whole,
+    ngx_analytics_fail_t *fail)
 {
     ngx_int_t              rc;
     ngx_analytics_names_t  names;
+
+    rc = whole ? NGX_OK
+               : ngx_analytics_periods_reach(conf, period, &whole, fail);
+
+    if (rc != NGX_OK) {
+        return rc;
+    }
 
     if (ngx_analytics_names_init(&names) != NGX_OK) {
         ngx_analytics_failed(fail, "malloc() for", conf->path, NULL);
         rc = NGX_ERROR;
 
     } else {
-        rc = ngx_analytics_periods_count(conf, period, &names, fail);
+        rc = ngx_analytics_periods_count(conf, period, &names, &whole, fail);
     }
+
+    period->kind = whole ? NGX_ANALYTICS_PERIOD_EXACT
+                         : NGX_ANALYTICS_PERIOD_INEXACT;
 
     if (rc == NGX_OK) {
         rc = ngx_analytics_period_write(conf->dir, conf->path, period,
                                         &names, fail);
     }
 
-    if (rc == NGX_OK && period->kind != NGX_ANALYTICS_PERIOD_EXACT) {
+    if (rc == NGX_OK && !whole) {
         conf->inexact++;
     }
 
@@ -286,29 +341,89 @@ ngx_analytics_periods_make(ngx_analytics_periods_conf_t *conf,
 }
 
 
+/* From where on there is something to count. */
+
+static ngx_int_t
+ngx_analytics_periods_from(ngx_analytics_periods_conf_t *conf,
+    ngx_analytics_periods_t *list, ngx_analytics_periods_from_t *from,
+    ngx_analytics_fail_t *fail)
+{
+    ngx_int_t                     rc;
+    ngx_str_t                     user;
+    ngx_analytics_period_t       *period;
+    ngx_analytics_period_file_t   file;
+
+    from->time = INT64_MIN;
+    from->last = 0;
+
+    if (list->n == 0) {
+        return NGX_OK;
+    }
+
+    period = &list->periods[list->n - 1];
+
+    ngx_str_null(&user);
+
+    rc = ngx_analytics_period_open(&file, conf->dir, conf->path, period, &user,
+                                   fail);
+
+    from->time = period->end;
+    from->last = file.last;
+
+    ngx_analytics_period_close(&file);
+
+    if (rc == NGX_ERROR && fail->err == EBADMSG) {
+
+        /* the next time it is counted again, before anything else */
+
+        return ngx_analytics_period_bad(conf->dir, conf->path, period,
+                                        file.inode, fail);
+    }
+
+    return (rc == NGX_DECLINED) ? NGX_OK : rc;
+}
+
+
 /*
- * When the first event was recorded from then on, and whether some before it
- * cannot be read.  NGX_DONE: there is none.
+ * When somebody did something first from then on; and whether nothing before
+ * that is missing, which also events of nobody tell.  NGX_DONE: there is none.
  */
 static ngx_int_t
-ngx_analytics_periods_first(ngx_analytics_periods_conf_t *conf, int64_t from,
-    int64_t *received, ngx_uint_t *lost, ngx_analytics_fail_t *fail)
+ngx_analytics_periods_first(ngx_analytics_periods_conf_t *conf,
+    ngx_analytics_periods_from_t *from, ngx_analytics_fail_t *fail)
 {
     ngx_int_t              rc;
+    ngx_uint_t             n;
     ngx_analytics_row_t    row;
     ngx_analytics_find_t  *find;
 
-    find = ngx_analytics_periods_find(conf, from, INT64_MAX, 1, 1, fail);
-
+    find = ngx_analytics_periods_find(conf, from->time, INT64_MAX, UINT64_MAX,
+                                      fail);
     if (find == NULL) {
         return NGX_ERROR;
     }
 
-    rc = ngx_analytics_find_next(find, &row, fail);
+    from->whole = 0;
 
-    if (rc == NGX_OK) {
-        *received = row.received;
-        *lost = ngx_analytics_find_incomplete(find);
+    for (n = 0; /* void */ ; n++) {
+        rc = ngx_analytics_find_next(find, &row, fail);
+
+        if (rc != NGX_OK) {
+            break;
+        }
+
+        if (n == 0) {
+            from->whole = (from->last && row.id == from->last + 1);
+        }
+
+        if (row.user.len) {
+            from->received = row.received;
+            break;
+        }
+    }
+
+    if (ngx_analytics_find_incomplete(find)) {
+        from->whole = 0;
     }
 
     ngx_analytics_find_close(find);
@@ -319,7 +434,7 @@ ngx_analytics_periods_first(ngx_analytics_periods_conf_t *conf, int64_t from,
 
 static ngx_analytics_find_t *
 ngx_analytics_periods_find(ngx_analytics_periods_conf_t *conf, int64_t from,
-    int64_t to, ngx_uint_t known, uint64_t limit, ngx_analytics_fail_t *fail)
+    int64_t to, uint64_t limit, ngx_analytics_fail_t *fail)
 {
     ngx_analytics_find_conf_t  find;
 
@@ -332,7 +447,6 @@ ngx_analytics_periods_find(ngx_analytics_periods_conf_t *conf, int64_t from,
     find.limit = limit;
     find.stop = &ngx_analytics_periods_stop;
     find.filter.received = 1;
-    find.filter.known = known;
     find.filter.from = from;
     find.filter.to = to;
     find.filter.since = INT64_MIN;
@@ -341,10 +455,8 @@ ngx_analytics_periods_find(ngx_analytics_periods_conf_t *conf, int64_t from,
 }
 
 
-/*
- * Whether there are still events from before the period, or all that there
- * ever were: also those of nobody tell.
- */
+/* Whether there are still events from before it, or all that ever were. */
+
 static ngx_int_t
 ngx_analytics_periods_reach(ngx_analytics_periods_conf_t *conf,
     ngx_analytics_period_t *period, ngx_uint_t *reach,
@@ -354,7 +466,7 @@ ngx_analytics_periods_reach(ngx_analytics_periods_conf_t *conf,
     ngx_analytics_row_t    row;
     ngx_analytics_find_t  *find;
 
-    find = ngx_analytics_periods_find(conf, INT64_MIN, INT64_MAX, 0, 1, fail);
+    find = ngx_analytics_periods_find(conf, INT64_MIN, INT64_MAX, 1, fail);
 
     if (find == NULL) {
         return NGX_ERROR;
@@ -373,18 +485,16 @@ ngx_analytics_periods_reach(ngx_analytics_periods_conf_t *conf,
 static ngx_int_t
 ngx_analytics_periods_count(ngx_analytics_periods_conf_t *conf,
     ngx_analytics_period_t *period, ngx_analytics_names_t *names,
-    ngx_analytics_fail_t *fail)
+    ngx_uint_t *whole, ngx_analytics_fail_t *fail)
 {
     ngx_int_t              rc;
-    ngx_uint_t             n, reach;
+    ngx_uint_t             n;
     ngx_analytics_row_t    row;
     ngx_analytics_find_t  *find;
 
-    if (ngx_analytics_periods_reach(conf, period, &reach, fail) != NGX_OK) {
-        return NGX_ERROR;
-    }
+    period->last = 0;
 
-    find = ngx_analytics_periods_find(conf, period->start, period->end, 1,
+    find = ngx_analytics_periods_find(conf, period->start, period->end,
                                       UINT64_MAX, fail);
     if (find == NULL) {
         return NGX_ERROR;
@@ -401,105 +511,20 @@ ngx_analytics_periods_count(ngx_analytics_periods_conf_t *conf,
             break;
         }
 
-        if (ngx_analytics_names_add(names, &row.user) == 0) {
+        period->last = row.id;
+
+        if (row.user.len && ngx_analytics_names_add(names, &row.user) == 0) {
             ngx_analytics_failed(fail, "malloc() for", conf->path, NULL);
             rc = NGX_ERROR;
             break;
         }
     }
 
-    period->kind = (reach && !ngx_analytics_find_incomplete(find))
-                   ? NGX_ANALYTICS_PERIOD_EXACT
-                   : NGX_ANALYTICS_PERIOD_INEXACT;
+    if (ngx_analytics_find_incomplete(find)) {
+        *whole = 0;
+    }
 
     ngx_analytics_find_close(find);
 
     return (rc == NGX_DONE) ? NGX_OK : rc;
-}
-
-
-ngx_int_t
-ngx_analytics_period_write(int dir, const char *path,
-    ngx_analytics_period_t *period, ngx_analytics_names_t *names,
-    ngx_analytics_fail_t *fail)
-{
-    char       name[NGX_ANALYTICS_PERIOD_NAME], sql[256];
-    uint32_t   i;
-    uint64_t   events;
-    sqlite3   *db;
-    ngx_int_t  rc;
-
-    db = ngx_analytics_sqlite_create(dir, path, NGX_ANALYTICS_PERIOD_TEMP,
-                                     ngx_analytics_periods_schema, fail);
-    if (db == NULL) {
-        return NGX_ERROR;
-    }
-
-    for (i = 1, events = 0; i <= names->n; i++) {
-        events += ngx_analytics_names_count(names, i);
-    }
-
-    snprintf(sql, sizeof(sql),
-             "INSERT INTO period VALUES ('version', 1), ('start', %lld),"
-             " ('end', %lld), ('events', %llu)", (long long) period->start,
-             (long long) period->end, (unsigned long long) events);
-
-    rc = ngx_analytics_sqlite_exec(db, sql, fail);
-
-    if (rc == NGX_OK) {
-        rc = ngx_analytics_periods_rows(db, names, fail);
-    }
-
-    if (rc == NGX_OK) {
-        rc = ngx_analytics_sqlite_exec(db, "COMMIT", fail);
-    }
-
-    (void) sqlite3_close(db);
-
-    if (rc != NGX_OK) {
-        (void) unlinkat(dir, NGX_ANALYTICS_PERIOD_TEMP, 0);
-        return rc;
-    }
-
-    ngx_analytics_period_name(name, period);
-
-    return ngx_analytics_sqlite_publish(dir, path, NGX_ANALYTICS_PERIOD_TEMP,
-                                        name, NULL, fail);
-}
-
-
-static ngx_int_t
-ngx_analytics_periods_rows(sqlite3 *db, ngx_analytics_names_t *names,
-    ngx_analytics_fail_t *fail)
-{
-    uint32_t       i;
-    ngx_int_t      rc;
-    ngx_str_t      name;
-    sqlite3_stmt  *s;
-
-    if (sqlite3_prepare_v2(db, "INSERT INTO counts VALUES (?, ?)", -1, &s,
-                           NULL)
-        != SQLITE_OK)
-    {
-        return ngx_analytics_sqlite_failed(db, fail);
-    }
-
-    rc = NGX_OK;
-
-    for (i = 1; i <= names->n && rc == NGX_OK; i++) {
-        ngx_analytics_names_get(names, i, &name);
-
-        sqlite3_bind_text(s, 1, (char *) name.data, (int) name.len,
-                          SQLITE_STATIC);
-        sqlite3_bind_int64(s, 2,
-                     (sqlite3_int64) ngx_analytics_names_count(names, i));
-
-        if (sqlite3_step(s) != SQLITE_DONE || sqlite3_reset(s) != SQLITE_OK) {
-            rc = ngx_analytics_sqlite_failed(db, fail);
-        }
-    }
-
-    sqlite3_finalize(s);
-
-    return rc;
 }

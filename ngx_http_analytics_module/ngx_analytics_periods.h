@@ -13,7 +13,8 @@
  * has
  *
  *     period           name, value: "version" 1, "start", "end" (microseconds
- *                      since the epoch), "events"
+ *                      since the epoch), "events", "last" (the id of the last
+ *                      event that was received then, of whomever; 0: unknown)
  *     counts           user, count
  *     activity_counts  for people, a view: user_id, period_start, period_end
  *                      (RFC 3339), count
@@ -60,6 +61,7 @@ typedef struct {
     int64_t                  start;
     int64_t                  end;
     ngx_uint_t               kind;           /* ngx_analytics_period_e */
+    uint64_t                 last;           /* of one that was listed: 0 */
 } ngx_analytics_period_t;
 
 
@@ -129,7 +131,10 @@ ngx_int_t ngx_analytics_periods_step(ngx_analytics_periods_conf_t *conf,
     ngx_analytics_fail_t *fail);
 
 
-/* Writes a period's file.  NGX_OK, or NGX_ERROR and *fail. */
+/*
+ * Writes a period's file: ngx_analytics_periods_write.c.  NGX_OK, or NGX_ERROR
+ * and *fail.
+ */
 ngx_int_t ngx_analytics_period_write(int dir, const char *path,
     ngx_analytics_period_t *period, ngx_analytics_names_t *names,
     ngx_analytics_fail_t *fail);
@@ -147,6 +152,7 @@ ngx_int_t ngx_analytics_periods_erase(int dir, const char *path,
 
 /* Reading, one file or several: ngx_analytics_periods_read.c. */
 typedef struct {
+    uint64_t                 last;           /* as in the table */
     ino_t                    inode;
     sqlite3                 *db;
     sqlite3_stmt            *statement;

@@ -136,6 +136,8 @@ ngx_analytics_period_erase(ngx_analytics_periods_erase_t *e,
     }
 
     if (rc == NGX_OK && erased) {
+        period->last = file->last;
+
         rc = ngx_analytics_period_write(e->dir, e->path, period, &names,
                                         e->fail);
     }

@@ -57,6 +57,7 @@ ngx_analytics_period_parse(const char *name, ngx_analytics_period_t *period)
 
     period->start = start * NGX_ANALYTICS_SECOND;
     period->end = end * NGX_ANALYTICS_SECOND;
+    period->last = 0;
 
     for (period->kind = NGX_ANALYTICS_PERIOD_EXACT;
          period->kind <= NGX_ANALYTICS_PERIOD_BAD;

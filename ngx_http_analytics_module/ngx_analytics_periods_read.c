@@ -111,8 +111,9 @@ ngx_analytics_period_check(ngx_analytics_period_file_t *file,
     sqlite3_stmt  *s;
 
     if (sqlite3_prepare_v2(file->db,
-                           "SELECT a.value, b.value FROM period a, period b"
-                           " WHERE a.name = 'start' AND b.name = 'end'", -1,
+                           "SELECT a.value, b.value, c.value FROM period a,"
+                           " period b, period c WHERE a.name = 'start'"
+                           " AND b.name = 'end' AND c.name = 'last'", -1,
                            &s, NULL)
         != SQLITE_OK)
     {
@@ -127,6 +128,7 @@ ngx_analytics_period_check(ngx_analytics_period_file_t *file,
     if (rc == SQLITE_ROW) {
         start = sqlite3_column_int64(s, 0);
         end = sqlite3_column_int64(s, 1);
+        file->last = (uint64_t) sqlite3_column_int64(s, 2);
 
     } else if (rc != SQLITE_DONE) {
         (void) ngx_analytics_period_unread(file, fail);

@@ -97,6 +97,14 @@ void ngx_analytics_reader_close(ngx_analytics_reader_t *r);
 ngx_int_t ngx_analytics_segments(int dir, const char *path,
     uint64_t **positions, ngx_uint_t *n, ngx_analytics_fail_t *fail);
 
+/*
+ * Reads a segment's header.  NGX_OK; NGX_DECLINED if there is no such segment,
+ * or its header cannot be read; or NGX_ERROR and *fail.
+ */
+ngx_int_t ngx_analytics_segment_look(int dir, const char *path,
+    uint64_t position, ngx_analytics_segment_t *segment,
+    ngx_analytics_fail_t *fail);
+
 /* Writes a segment's file name, NGX_ANALYTICS_LOG_NAME bytes. */
 void ngx_analytics_segment_name(char *name, uint64_t position);
 

@@ -96,6 +96,48 @@ ngx_analytics_segments_add(uint64_t **positions, ngx_uint_t *n,
 
 
 ngx_int_t
+ngx_analytics_segment_look(int dir, const char *path, uint64_t position,
+    ngx_analytics_segment_t *segment, ngx_analytics_fail_t *fail)
+{
+    int      fd;
+    char     name[NGX_ANALYTICS_LOG_NAME];
+    u_char   buf[NGX_ANALYTICS_SEGMENT_HEADER];
+    ssize_t  n;
+
+    ngx_analytics_segment_name(name, position);
+
+    fd = openat(dir, name, O_RDONLY|O_CLOEXEC);
+
+    if (fd == -1) {
+
+        if (errno == ENOENT) {
+            return NGX_DECLINED;
+        }
+
+        ngx_analytics_failed(fail, "open()", path, name);
+        return NGX_ERROR;
+    }
+
+    do {
+        n = pread(fd, buf, sizeof(buf), 0);
+    } while (n == -1 && errno == EINTR);
+
+    if (n == -1) {
+        ngx_analytics_failed(fail, "pread()", path, name);
+    }
+
+    (void) close(fd);
+
+    if (n == -1) {
+        return NGX_ERROR;
+    }
+
+    return (ngx_analytics_segment_read(buf, (size_t) n, segment) == NGX_OK)
+           ? NGX_OK : NGX_DECLINED;
+}
+
+
+ngx_int_t
 ngx_analytics_segments(int dir, const char *path, uint64_t **positions,
     ngx_uint_t *n, ngx_analytics_fail_t *fail)
 {

@@ -17,14 +17,14 @@ static ngx_int_t ngx_analytics_store_work(ngx_analytics_store_conf_t *conf,
     ngx_analytics_store_list_t *list, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_store_stat(ngx_analytics_store_conf_t *conf,
     ngx_analytics_store_list_t *list, ngx_analytics_fail_t *fail);
-static ngx_int_t ngx_analytics_store_retain(ngx_analytics_store_conf_t *conf,
-    ngx_analytics_store_list_t *list, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_store_gap(ngx_analytics_store_conf_t *conf,
     ngx_analytics_store_list_t *list, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_store_tail(ngx_analytics_store_conf_t *conf,
     ngx_analytics_store_list_t *list, ngx_analytics_fail_t *fail);
+static ngx_int_t ngx_analytics_store_old(ngx_analytics_store_conf_t *conf,
+    uint64_t from, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_store_fill(ngx_analytics_store_conf_t *conf,
-    uint64_t from, uint64_t to, ngx_analytics_fail_t *fail);
+    uint64_t from, uint64_t to, uint64_t last, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_store_records(
     ngx_analytics_store_conf_t *conf, ngx_analytics_reader_t *reader,
     uint64_t *to, ngx_analytics_part_writer_t *w, ngx_analytics_fail_t *fail);
@@ -32,8 +32,8 @@ static ngx_int_t ngx_analytics_store_record(ngx_analytics_record_t *record,
     ngx_analytics_part_writer_t *w, ngx_uint_t *n, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_store_merge(ngx_analytics_store_conf_t *conf,
     ngx_analytics_store_list_t *list, ngx_analytics_fail_t *fail);
-static ngx_uint_t ngx_analytics_store_run(ngx_analytics_store_list_t *list,
-    ngx_uint_t first);
+static ngx_uint_t ngx_analytics_store_run(ngx_analytics_store_conf_t *conf,
+    ngx_analytics_store_list_t *list, ngx_uint_t first);
 static ngx_int_t ngx_analytics_store_clean(ngx_analytics_store_conf_t *conf,
     ngx_analytics_store_list_t *list, ngx_analytics_fail_t *fail);
 static ngx_uint_t ngx_analytics_store_within(
@@ -119,8 +119,14 @@ ngx_analytics_store_stat(ngx_analytics_store_conf_t *conf,
 
         list->parts[i] = db->part;
 
-        if (db->part.events) {
+        if (db->part.last) {
             conf->to_seq = db->part.last + 1;
+        }
+
+        /* what comes before the first event is not needed any more */
+
+        if (db->part.events == 0 && db->part.from == conf->from) {
+            conf->from = db->part.to;
         }
 
         ngx_analytics_db_put(db, 0);
@@ -134,51 +140,13 @@ ngx_analytics_store_stat(ngx_analytics_store_conf_t *conf,
 }
 
 
-/* The newest part stays: it says from where on the log is to be read. */
-
-static ngx_int_t
-ngx_analytics_store_retain(ngx_analytics_store_conf_t *conf,
-    ngx_analytics_store_list_t *list, ngx_analytics_fail_t *fail)
-{
-    char                   name[NGX_ANALYTICS_PART_NAME];
-    ngx_analytics_part_t  *part;
-
-    if (list->n < 2) {
-        return NGX_DECLINED;
-    }
-
-    part = &list->parts[0];
-
-    if ((!(conf->keep_time
-           && part->received_max < conf->now - conf->keep_time)
-         && !(conf->keep_size && list->size > conf->keep_size))
-        || part->received_max >= conf->needed)
-    {
-        return NGX_DECLINED;
-    }
-
-    ngx_analytics_part_name(name, part->from, part->to);
-
-    ngx_analytics_fault_stop("drop");
-
-    if (unlinkat(conf->dir, name, 0) == -1) {
-        ngx_analytics_failed(fail, "unlink()", conf->path, name);
-        return NGX_ERROR;
-    }
-
-    ngx_analytics_fault_stop("dropped");
-
-    return NGX_OK;
-}
-
-
 /* What is missing between parts, as far as the log reaches. */
 
 static ngx_int_t
 ngx_analytics_store_gap(ngx_analytics_store_conf_t *conf,
     ngx_analytics_store_list_t *list, ngx_analytics_fail_t *fail)
 {
-    uint64_t    end, *segments;
+    uint64_t    end, last, *segments;
     ngx_int_t   rc;
     ngx_uint_t  i, n;
 
@@ -194,6 +162,7 @@ ngx_analytics_store_gap(ngx_analytics_store_conf_t *conf,
 
     rc = NGX_DECLINED;
     end = list->from;
+    last = 0;
 
     for (i = 0; i <= list->n && n; i++) {
 
@@ -202,12 +171,13 @@ ngx_analytics_store_gap(ngx_analytics_store_conf_t *conf,
         {
             rc = ngx_analytics_store_fill(conf, end,
                                           i < list->n ? list->parts[i].from
-                                                      : list->to, fail);
+                                                      : list->to, last, fail);
             break;
         }
 
         if (i < list->n) {
             end = list->parts[i].to;
+            last = list->parts[i].last;
         }
     }
 
@@ -221,21 +191,73 @@ static ngx_int_t
 ngx_analytics_store_tail(ngx_analytics_store_conf_t *conf,
     ngx_analytics_store_list_t *list, ngx_analytics_fail_t *fail)
 {
-    if (conf->synced <= list->to
-        || conf->seq <= conf->to_seq
-        || (!conf->all
-            && conf->seq - conf->to_seq < NGX_ANALYTICS_STORE_MIN))
-    {
+    ngx_int_t  rc;
+
+    if (conf->synced <= list->to) {
         return NGX_DECLINED;
     }
 
-    return ngx_analytics_store_fill(conf, list->to, conf->synced, fail);
+    if (conf->seq <= conf->to_seq) {
+
+        /* records of no events are forgotten with those before them */
+
+        if (list->n == 0 || list->parts[list->n - 1].events) {
+            return NGX_DECLINED;
+        }
+
+    } else if (!conf->all
+               && conf->seq - conf->to_seq < NGX_ANALYTICS_STORE_MIN)
+    {
+        rc = ngx_analytics_store_old(conf, list->to, fail);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+
+    return ngx_analytics_store_fill(conf, list->to, conf->synced,
+                                    conf->to_seq - 1, fail);
+}
+
+
+/*
+ * Whether the first event there is so old that the others are not waited for.
+ * NGX_OK, NGX_DECLINED or NGX_ERROR.
+ */
+static ngx_int_t
+ngx_analytics_store_old(ngx_analytics_store_conf_t *conf, uint64_t from,
+    ngx_analytics_fail_t *fail)
+{
+    ngx_int_t               rc;
+    ngx_analytics_reader_t  reader;
+    ngx_analytics_record_t  record;
+
+    if (conf->keep_time == 0) {
+        return NGX_DECLINED;
+    }
+
+    rc = ngx_analytics_reader_open(&reader, conf->dir, conf->path, from, fail);
+
+    record.n = 0;
+
+    while ((rc == NGX_OK && record.n == 0) || rc == NGX_DECLINED) {
+        rc = ngx_analytics_reader_next(&reader, conf->synced, &record, fail);
+    }
+
+    ngx_analytics_reader_close(&reader);
+
+    if (rc != NGX_OK) {
+        return (rc == NGX_DONE) ? NGX_DECLINED : rc;
+    }
+
+    return (conf->now - record.received >= ngx_analytics_store_span(conf))
+           ? NGX_OK : NGX_DECLINED;
 }
 
 
 static ngx_int_t
 ngx_analytics_store_fill(ngx_analytics_store_conf_t *conf, uint64_t from,
-    uint64_t to, ngx_analytics_fail_t *fail)
+    uint64_t to, uint64_t last, ngx_analytics_fail_t *fail)
 {
     ngx_int_t                     rc;
     ngx_analytics_part_t          part;
@@ -244,7 +266,8 @@ ngx_analytics_store_fill(ngx_analytics_store_conf_t *conf, uint64_t from,
 
     ngx_analytics_fault_stop("fill");
 
-    w = ngx_analytics_part_create(conf->dir, conf->path, conf->log_id, fail);
+    w = ngx_analytics_part_create(conf->dir, conf->path, conf->log_id, last,
+                                  fail);
 
     if (w == NULL) {
         return NGX_ERROR;
@@ -268,18 +291,20 @@ ngx_analytics_store_fill(ngx_analytics_store_conf_t *conf, uint64_t from,
 }
 
 
-/* *to becomes less if there are too many for a part. */
+/* *to becomes less if there is too much for a part. */
 
 static ngx_int_t
 ngx_analytics_store_records(ngx_analytics_store_conf_t *conf,
     ngx_analytics_reader_t *reader, uint64_t *to,
     ngx_analytics_part_writer_t *w, ngx_analytics_fail_t *fail)
 {
+    int64_t                 first;
     ngx_int_t               rc;
     ngx_uint_t              n;
     ngx_analytics_record_t  record;
 
     n = 0;
+    first = 0;
 
     for ( ;; ) {
         rc = ngx_analytics_reader_next(reader, *to, &record, fail);
@@ -292,12 +317,20 @@ ngx_analytics_store_records(ngx_analytics_store_conf_t *conf,
             return NGX_OK;
         }
 
-        if (rc == NGX_OK) {
-            rc = ngx_analytics_store_record(&record, w, &n, fail);
-        }
-
         if (rc != NGX_OK) {
             return rc;
+        }
+
+        if (n == 0) {
+            first = record.received;
+
+        } else if (record.received - first > ngx_analytics_store_span(conf)) {
+            *to = record.position;
+            return NGX_OK;
+        }
+
+        if (ngx_analytics_store_record(&record, w, &n, fail) != NGX_OK) {
+            return NGX_ERROR;
         }
 
         if (n >= NGX_ANALYTICS_STORE_MAX) {
@@ -351,7 +384,7 @@ ngx_analytics_store_merge(ngx_analytics_store_conf_t *conf,
     ngx_analytics_part_t  part;
 
     for (i = 0; i < list->n; i++) {
-        n = ngx_analytics_store_run(list, i);
+        n = ngx_analytics_store_run(conf, list, i);
 
         if (n > 1) {
             ngx_analytics_fault_stop("merge");
@@ -370,20 +403,25 @@ ngx_analytics_store_merge(ngx_analytics_store_conf_t *conf,
 /* How many parts from the first on are to be one, or 0. */
 
 static ngx_uint_t
-ngx_analytics_store_run(ngx_analytics_store_list_t *list, ngx_uint_t first)
+ngx_analytics_store_run(ngx_analytics_store_conf_t *conf,
+    ngx_analytics_store_list_t *list, ngx_uint_t first)
 {
+    int64_t                received;
     uint64_t               events;
     ngx_uint_t             i, small;
     ngx_analytics_part_t  *part;
 
     events = 0;
     small = 0;
+    received = list->parts[first].received_min;
 
     for (i = first; i < list->n; i++) {
         part = &list->parts[i];
 
         if (part->events >= NGX_ANALYTICS_STORE_FULL
-            || (i > first && part->from != part[-1].to))
+            || (i > first && part->from != part[-1].to)
+            || (part->events && part->received_max - received
+                                > ngx_analytics_store_span(conf)))
         {
             return 0;
         }

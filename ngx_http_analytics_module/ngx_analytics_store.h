@@ -54,6 +54,14 @@
 #define NGX_ANALYTICS_STORE_MERGE  8
 
 
+/*
+ * Where events are kept for a time, they are received within a share of it in
+ * each part, and those that are not in a part yet are waited with no longer:
+ * so they are not kept much longer.
+ */
+#define NGX_ANALYTICS_STORE_SPANS  16
+
+
 /* What there is in a directory: parts in order that do not overlap. */
 typedef struct {
     ngx_analytics_part_t    *parts;          /* from malloc() */
@@ -114,7 +122,8 @@ struct ngx_analytics_store_conf_s {
     ngx_uint_t               all;            /* also write small parts */
 
     int64_t                  now;            /* microseconds */
-    int64_t                  keep_time;      /* microseconds, 0: for ever */
+    int64_t                  keep_time;      /* microseconds, 0: for ever; see */
+                                             /* _SPANS */
     uint64_t                 keep_size;      /* bytes of parts, 0: all */
     int64_t                  needed;         /* events received then or later */
                                              /* are kept, whatever they say */
@@ -122,9 +131,9 @@ struct ngx_analytics_store_conf_s {
     ngx_int_t              (*progress)(void *ctx);     /* NULL: none */
     void                    *ctx;
 
-    /* told: where the store begins (0: it is empty), and from where on the */
+    /* told: where its first event is at the earliest, and from where on the */
     uint64_t                 from;           /* log is not in it yet, and the */
-    uint64_t                 to;             /* event */
+    uint64_t                 to;             /* event; 0: there is no part */
     uint64_t                 to_seq;
     uint64_t                 parts;
     uint64_t                 size;           /* bytes of files, */
@@ -138,8 +147,9 @@ struct ngx_analytics_store_conf_s {
 /*
  * Does the most urgent thing there is to do: makes a part (of the log behind
  * the last one, or of what is missing), writes small ones anew as one,
- * removes what is too old or lies within another part; the newest part is
- * kept.  By who has the lease; blocks.
+ * removes what is too old or lies within another part.  Of the newest part the
+ * name is kept, with no events if they are too old.  By who has the lease;
+ * blocks.
  * Returns
  *     NGX_OK     something was done, there may be more
  *     NGX_DONE   nothing is to be done now
@@ -148,6 +158,25 @@ struct ngx_analytics_store_conf_s {
  */
 ngx_int_t ngx_analytics_store_step(ngx_analytics_store_conf_t *conf,
     ngx_analytics_fail_t *fail);
+
+
+/* Between the files of the store. */
+
+/* So long after the first event of a part its last one is received at most. */
+static ngx_inline int64_t
+ngx_analytics_store_span(ngx_analytics_store_conf_t *conf)
+{
+    return conf->keep_time ? conf->keep_time / NGX_ANALYTICS_STORE_SPANS
+                           : INT64_MAX;
+}
+
+/*
+ * Forgets what is too old or too much, one file of it; what the list's parts
+ * say of themselves is known: ngx_analytics_store_retain.c.  NGX_OK,
+ * NGX_DECLINED if there is none, or NGX_ERROR.
+ */
+ngx_int_t ngx_analytics_store_retain(ngx_analytics_store_conf_t *conf,
+    ngx_analytics_store_list_t *list, ngx_analytics_fail_t *fail);
 
 
 #endif /* _NGX_ANALYTICS_STORE_H_INCLUDED_ */

@@ -161,6 +161,7 @@ struct ngx_http_analytics_zone_s {
     ngx_http_analytics_job_t  checkpoint;
     ngx_http_analytics_job_t  store_job;
     ngx_msec_t                stored;         /* when it was looked at last */
+    uint64_t                  store_from;     /* told by the last look, or 0 */
     ngx_atomic_uint_t         store_bad;      /* files put aside by then */
     int64_t                   period_next;    /* when one is over */
     ngx_msec_t                period_looked;  /* for one to count again: when, */
@@ -598,6 +599,9 @@ ngx_int_t ngx_http_analytics_log_probe(ngx_http_analytics_zone_t *zone,
 #define ngx_http_analytics_opening(zone)                                      \
     (!(zone)->attached && (zone)->failed == 0)
 
+/* Locked.  Appends the program that the configuration has. */
+void ngx_http_analytics_log_program(ngx_http_analytics_zone_t *zone);
+
 /* Whether the zone is what its log says; one without a log always is. */
 ngx_uint_t ngx_http_analytics_ready(ngx_http_analytics_zone_t *zone);
 
@@ -722,6 +726,19 @@ ngx_int_t ngx_http_analytics_store_progress(void *ctx);
 /* and logs what failed, and has the job wait. */
 void ngx_http_analytics_store_failed(ngx_http_analytics_zone_t *zone,
     ngx_analytics_fail_t *fail);
+
+/* Where the log ends; it may go on meanwhile. */
+void ngx_http_analytics_store_tail(ngx_http_analytics_zone_t *zone,
+    ngx_analytics_tail_t *tail);
+
+/*
+ * For events that are kept for a time: has the log begin another segment if
+ * the last one is old, and removes those before a position, where the store
+ * begins.  By who has the store's lease: ngx_http_analytics_retain.c.
+ */
+void ngx_http_analytics_retain_begin(ngx_http_analytics_zone_t *zone);
+void ngx_http_analytics_retain_end(ngx_http_analytics_zone_t *zone,
+    uint64_t from);
 
 /*
  * Counts users by period, and whether that is to be done:

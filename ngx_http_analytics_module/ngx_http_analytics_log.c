@@ -425,15 +425,7 @@ ngx_http_analytics_sync_done(ngx_http_analytics_zone_t *zone)
 static void
 ngx_http_analytics_publish(ngx_http_analytics_zone_t *zone)
 {
-    u_char                  record[NGX_ANALYTICS_RECORD_HEADER
-                                   + NGX_ANALYTICS_RECORD_PROGRAM + 8];
-    size_t                  len;
-    u_char                 *p;
-    int64_t                 received;
-    uint64_t                seq;
-    uint32_t                crc;
-    ngx_int_t               rc;
-    ngx_analytics_fail_t    fail;
+    ngx_int_t  rc;
 
     if (ngx_exiting
         || (zone->log.control->owner == zone->log.master
@@ -451,22 +443,37 @@ ngx_http_analytics_publish(ngx_http_analytics_zone_t *zone)
     if (rc == NGX_OK && ngx_http_analytics_owner(zone)
         && !ngx_analytics_zone_program_is(zone->sh, &zone->program))
     {
-        p = ngx_analytics_record_program_write(
-                    record + NGX_ANALYTICS_RECORD_HEADER, &zone->program);
-        len = ngx_analytics_record_pad(record, p, &crc);
-
-        ngx_analytics_log_next(&zone->log, ngx_http_analytics_now(), &seq,
-                               &received);
-        ngx_analytics_record_finish(record, len, crc, p, seq, received, 0);
-
-        if (ngx_analytics_log_append(&zone->log, record, len, 0, &fail)
-            == NGX_OK)
-        {
-            (void) ngx_http_analytics_catch_up(zone);
-        }
+        ngx_http_analytics_log_program(zone);
     }
 
     ngx_analytics_log_unlock(&zone->log);
+}
+
+
+void
+ngx_http_analytics_log_program(ngx_http_analytics_zone_t *zone)
+{
+    u_char                  record[NGX_ANALYTICS_RECORD_HEADER
+                                   + NGX_ANALYTICS_RECORD_PROGRAM + 8];
+    size_t                  len;
+    u_char                 *p;
+    int64_t                 received;
+    uint64_t                seq;
+    uint32_t                crc;
+    ngx_analytics_fail_t    fail;
+
+    p = ngx_analytics_record_program_write(
+                    record + NGX_ANALYTICS_RECORD_HEADER, &zone->program);
+    len = ngx_analytics_record_pad(record, p, &crc);
+
+    ngx_analytics_log_next(&zone->log, ngx_http_analytics_now(), &seq,
+                           &received);
+    ngx_analytics_record_finish(record, len, crc, p, seq, received, 0);
+
+    if (ngx_analytics_log_append(&zone->log, record, len, 0, &fail) == NGX_OK)
+    {
+        (void) ngx_http_analytics_catch_up(zone);
+    }
 }
 
 

@@ -11,22 +11,22 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_http_analytics.h"
-#include "ngx_analytics_checkpoint.h"
 #include "ngx_analytics_store.h"
 
 
 /* msec, between two looks at what is old, small, missing, or put aside */
+
+#if (NGX_ANALYTICS_FAULTS && NGX_ANALYTICS_STORE_SCALE)
+#define NGX_HTTP_ANALYTICS_STORE_PAUSE  1000
+#else
 #define NGX_HTTP_ANALYTICS_STORE_PAUSE  60000
+#endif
 
 
 static void ngx_http_analytics_store_work(ngx_http_analytics_zone_t *zone);
 static ngx_int_t ngx_http_analytics_store_steps(
     ngx_http_analytics_zone_t *zone, ngx_analytics_store_conf_t *conf);
-static void ngx_http_analytics_store_trim(ngx_http_analytics_zone_t *zone,
-    ngx_analytics_store_conf_t *conf);
 static void ngx_http_analytics_store_tell(ngx_analytics_store_conf_t *conf);
-static void ngx_http_analytics_store_tail(ngx_http_analytics_zone_t *zone,
-    ngx_analytics_tail_t *tail);
 static void ngx_http_analytics_store_told(const char *what,
     ngx_analytics_fail_t *fail);
 
@@ -126,7 +126,16 @@ ngx_http_analytics_store_run(ngx_http_analytics_zone_t *zone)
         zone->period_look = 1;
     }
 
+    zone->store_from = 0;
+
+    /* locks that others wait for are not taken by who stands back */
+
+    ngx_http_analytics_retain_begin(zone);
     ngx_http_analytics_job_aside(zone, ngx_http_analytics_store_work, 1);
+
+    if (zone->store_from) {
+        ngx_http_analytics_retain_end(zone, zone->store_from);
+    }
 
     (void) close(fd);
 }
@@ -179,45 +188,8 @@ ngx_http_analytics_store_work(ngx_http_analytics_zone_t *zone)
                   ? zone->period_next - zone->period : INT64_MAX;
 
     if (ngx_http_analytics_store_steps(zone, &conf) == NGX_DONE) {
-        ngx_http_analytics_store_trim(zone, &conf);
+        zone->store_from = conf.from;
     }
-}
-
-
-/*
- * The log forgets what the store has forgotten, as far as it is not needed to
- * make the zone from the oldest checkpoint.  Who erases users writes segments
- * anew: they would come back.
- */
-
-static void
-ngx_http_analytics_store_trim(ngx_http_analytics_zone_t *zone,
-    ngx_analytics_store_conf_t *conf)
-{
-    int                   fd;
-    uint64_t              checkpoint;
-    ngx_analytics_fail_t  fail;
-
-    if ((zone->keep_time == 0 && zone->keep_size == 0)
-        || ngx_analytics_checkpoint_oldest(conf->dir, &checkpoint) != NGX_OK)
-    {
-        return;
-    }
-
-    fd = ngx_http_analytics_lease(zone, "lock.erase");
-
-    if (fd == -1) {
-        return;
-    }
-
-    if (ngx_analytics_log_trim(conf->dir, conf->path,
-                               ngx_min(conf->from, checkpoint), &fail)
-        != NGX_OK)
-    {
-        ngx_http_analytics_store_failed(zone, &fail);
-    }
-
-    (void) close(fd);
 }
 
 
@@ -272,9 +244,7 @@ ngx_http_analytics_store_tell(ngx_analytics_store_conf_t *conf)
 }
 
 
-/* Where the log ends; it may go on meanwhile. */
-
-static void
+void
 ngx_http_analytics_store_tail(ngx_http_analytics_zone_t *zone,
     ngx_analytics_tail_t *tail)
 {

@@ -72,6 +72,9 @@ begin(void)
 }
 
 
+static int64_t  keep;       /* 0: for ever */
+
+
 /* Counts what is over by then.  Returns how many files were written. */
 
 static ngx_uint_t
@@ -90,6 +93,7 @@ count(int64_t now)
     conf.tail = ngx_analytics_log_position(&the_log);
     conf.period = PERIOD;
     conf.now = now;
+    conf.keep = keep;
 
     for (n = 0; n < 100; n++) {
         fail.text[0] = '\0';
@@ -214,6 +218,36 @@ test_erased(void)
 
     is_u64(count(AT(11)), 1, "the first one is of somebody who is erased");
     counted("0:bob=1", "the others are counted");
+}
+
+
+/* What is too old is not there any more, also where nothing comes after it. */
+
+static void
+test_retain(void)
+{
+    begin();
+
+    event("ann", AT(1));
+    event("bob", AT(11));
+
+    must(count(AT(20)) == 2);
+
+    keep = 2 * PERIOD;
+
+    is_u64(count(AT(29)), 0, "nothing is too old");
+    is_u64(count(AT(31)), 1, "the first one is");
+    counted("1:bob=1", "it goes");
+    is_u64(count(AT(41)), 1, "the last one is");
+    counted("", "it goes");
+    is_u64(count(AT(51)), 0, "once");
+
+    event("cy", AT(52));
+
+    is_u64(count(AT(61)), 2, "another one comes, and the empty one goes");
+    counted("5:cy=1", "nothing was counted again");
+
+    keep = 0;
 }
 
 
@@ -566,6 +600,7 @@ main(void)
 
     test_each();
     test_erased();
+    test_retain();
     test_damaged();
     test_lost();
     test_gap();

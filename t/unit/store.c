@@ -83,10 +83,13 @@ properties_of(const known_t *k, char *text)
 }
 
 
-/* Appends a record of events, most of which have times of their own. */
+/*
+ * Appends a record of events, most of which have times of their own; several
+ * records may have one time of receipt.
+ */
 
 static void
-append(ngx_uint_t n)
+append_at(ngx_uint_t n, int64_t now)
 {
     char                   users[2][256], types[2][32], text[512];
     size_t                 len;
@@ -102,11 +105,7 @@ append(ngx_uint_t n)
     buf = malloc(1024 * (n + 1));
     must(buf != NULL && ngx_analytics_log_lock(&store_log) == NGX_OK);
 
-    /* several records may have one time of receipt */
-
-    ngx_analytics_log_next(&store_log,
-                           BASE + (int64_t) (nknown / 100) * 1000000, &seq,
-                           &received);
+    ngx_analytics_log_next(&store_log, now, &seq, &received);
 
     p = buf + NGX_ANALYTICS_RECORD_HEADER;
 
@@ -154,6 +153,13 @@ append(ngx_uint_t n)
 
     ngx_analytics_log_unlock(&store_log);
     free(buf);
+}
+
+
+static void
+append(ngx_uint_t n)
+{
+    append_at(n, BASE + (int64_t) (nknown / 100) * 1000000);
 }
 
 
@@ -619,6 +625,53 @@ test_damage(void)
 }
 
 
+/* What a part says of itself. */
+
+static void
+part_of(ngx_analytics_part_t *part)
+{
+    ngx_analytics_db_t    *db;
+    ngx_analytics_fail_t   fail;
+
+    db = ngx_analytics_db_get(store_log.path, part, &fail);
+    must(db != NULL);
+
+    *part = db->part;
+
+    ngx_analytics_db_put(db, 0);
+}
+
+
+static int64_t
+span_of(ngx_analytics_part_t *part)
+{
+    part_of(part);
+
+    return part->received_max - part->received_min;
+}
+
+
+static uint64_t
+events_of(ngx_analytics_store_list_t *list)
+{
+    size_t                i;
+    uint64_t              events;
+    ngx_analytics_fail_t  fail;
+
+    must(ngx_analytics_store_list(store_log.dir, store_log.path, list, &fail)
+         == NGX_OK);
+
+    for (i = 0, events = 0; i < list->n; i++) {
+        part_of(&list->parts[i]);
+        events += list->parts[i].events;
+    }
+
+    ngx_analytics_store_free(list);
+
+    return events;
+}
+
+
 static void
 test_retention(void)
 {
@@ -642,30 +695,123 @@ test_retention(void)
     must(work(&conf) < 100);
     ok(parts(&list) < n && list.size < size, "too many bytes: the oldest goes");
 
-    n = parts(&list);
     configure(&conf);
     conf.keep_time = 1000000;
     conf.now = known[nknown - 1].received + 3600000000LL;
     must(work(&conf) < 100);
-    is_u64(parts(&list), 1, "too old: all but the newest part go");
+
+    is_u64(parts(&list), 1, "too old: of the newest part the name stays");
+    is_u64(events_of(&list), 0, "and no event");
+    is_u64(conf.from, conf.to, "the log is not needed any more");
+    is_u64(conf.to_seq, known[nknown - 1].id + 1, "the next event is known");
 
     /* what went is not fetched from the log again */
 
     configure(&conf);
     must(work(&conf) < 100);
     is_u64(parts(&list), 1, "for good");
+    is_u64(events_of(&list), 0, "though the log has it");
 
-    for (i = 0; i < nknown && known[i].id < conf.to_seq; i++) { /* void */ }
-    ok(i > 0, "though the log has it");
+    i = nknown;
+    append(50);
+    configure(&conf);
+    must(work(&conf) < 100);
+
+    n = parts(&list);
+    ok(n == 2 && events_of(&list) == nknown - i,
+       "what comes then is in the next part");
+    ok(conf.from < conf.to, "for which the log is needed");
+
+    configure(&conf);
+    conf.keep_time = 1000000000LL;
+    conf.now = known[nknown - 1].received;
+    must(work(&conf) < 100);
+    is_u64(parts(&list), 1, "beside which no empty one is kept");
 }
 
 
-int
-main(void)
+/* Events are not much longer there than they may be. */
+
+#define DAY  86400000000LL
+
+static void
+test_spans(void)
+{
+    size_t                       first, i;
+    ngx_uint_t                   n;
+    ngx_analytics_store_list_t   list;
+    ngx_analytics_store_conf_t   conf;
+
+    append(50);
+    configure(&conf);
+    must(work(&conf) < 100);
+
+    n = parts(&list);
+    first = nknown;
+
+    append(3);
+
+    configure(&conf);
+    conf.all = 0;
+    conf.keep_time = 16 * DAY;
+    conf.now = known[first].received + DAY - 1;
+    must(work(&conf) < 100);
+    is_u64(parts(&list), n, "a few events are waited with");
+
+    conf.now++;
+    must(work(&conf) < 100);
+    is_u64(parts(&list), n + 1, "for a 16th of the time");
+
+    conf.keep_time = 0;
+    append(3);
+    configure(&conf);
+    conf.all = 0;
+    conf.now = known[first].received + 100 * DAY;
+    must(work(&conf) < 100);
+    is_u64(parts(&list), n + 1, "for ever, where they are for ever");
+
+    /* as if nothing had been done for days */
+
+    for (i = 0; i < 32; i++) {
+        append_at(2, known[first].received + (int64_t) i * DAY / 4);
+    }
+
+    configure(&conf);
+    conf.keep_time = 16 * DAY;
+    conf.now = known[nknown - 1].received;
+    must(work(&conf) < 100);
+
+    must(ngx_analytics_store_list(store_log.dir, store_log.path, &list,
+                                  &(ngx_analytics_fail_t) { 0 })
+         == NGX_OK);
+
+    ok(list.n >= n + 7, "what is of several of these is in as many parts");
+
+    for (i = 0; i < list.n; i++) {
+        ok(span_of(&list.parts[i]) <= DAY, "none is of more, %zu", i);
+    }
+
+    ngx_analytics_store_free(&list);
+
+    n = parts(&list);
+
+    conf.keep_time = 0;
+    conf.all = 1;
+    must(work(&conf) < 100);
+    ok(parts(&list) < n, "where they are for ever they become one");
+}
+
+
+static void
+begin(void)
 {
     ngx_analytics_fail_t  fail;
 
-    log_begin();
+    if (store_log.control) {
+        ngx_analytics_db_purge(store_log.path);
+        ngx_analytics_log_close(&store_log);
+    }
+
     log_fresh();
 
     log_config(&store_log, 0);
@@ -673,14 +819,86 @@ main(void)
 
     if (ngx_analytics_log_attach(&store_log, &fail) != NGX_OK) {
         diag("%s", fail.text);
-        return 2;
+        exit(2);
     }
+
+    nknown = 0;
+}
+
+
+/* What was put aside and cannot be made again goes when it is too old. */
+
+static void
+test_bad(void)
+{
+    char                         path[2][256], name[NGX_ANALYTICS_PART_NAME];
+    size_t                       i;
+    struct timespec              times[2];
+    ngx_analytics_fail_t         fail;
+    ngx_analytics_store_list_t   list;
+    ngx_analytics_store_conf_t   conf;
+
+    begin();
+
+    for (i = 0; i < 2; i++) {
+        append(20);
+
+        must(ngx_analytics_log_lock(&store_log) == NGX_OK);
+        must(ngx_analytics_log_new_segment(&store_log, &fail) == NGX_OK);
+        ngx_analytics_log_unlock(&store_log);
+
+        configure(&conf);
+        must(work(&conf) < 100);
+    }
+
+    must(ngx_analytics_store_list(store_log.dir, store_log.path, &list, &fail)
+         == NGX_OK && list.n == 2);
+
+    ngx_analytics_part_name(name, list.parts[0].from, list.parts[0].to);
+    snprintf(path[0], 256, "%s/%s", log_dir, name);
+    snprintf(path[1], 256, "%s/%s.bad", log_dir, name);
+    must(rename(path[0], path[1]) == 0);
+    must(ngx_analytics_log_trim(store_log.dir, store_log.path,
+                                list.parts[1].from, &fail)
+         == NGX_OK);
+
+    ngx_analytics_store_free(&list);
+
+    ngx_memzero(times, sizeof(times));
+    times[1].tv_sec = known[nknown - 1].received / 1000000;
+    must(utimensat(AT_FDCWD, path[1], times, 0) == 0);
+
+    configure(&conf);
+    conf.now = known[nknown - 1].received + 100 * DAY;
+    must(work(&conf) < 100);
+    ok(access(path[1], F_OK) == 0, "for ever it is there, where all is");
+
+    conf.keep_time = 16 * DAY;
+    conf.now = known[nknown - 1].received + 15 * DAY;
+    must(work(&conf) < 100);
+    ok(access(path[1], F_OK) == 0, "it is not too old");
+    ok(conf.missing > 0, "and missing");
+
+    conf.now += 2 * DAY;
+    must(work(&conf) < 100);
+    ok(access(path[1], F_OK) == -1, "it is too old");
+    is_u64(conf.missing, 0, "and not missing any more");
+}
+
+
+int
+main(void)
+{
+    log_begin();
+    begin();
 
     test_questions();
     test_erased();
     test_told();
     test_damage();
     test_retention();
+    test_spans();
+    test_bad();
 
     ngx_analytics_db_purge(store_log.path);
     ngx_analytics_log_close(&store_log);
