@@ -73,6 +73,7 @@ ngx_analytics_find_open(ngx_analytics_find_conf_t *conf,
     }
 
     f->conf = *conf;
+    f->conf.filter.end = conf->seq;
 
     if (conf->key) {
         f->conf.filter.erasing = &f->erasing;
@@ -262,7 +263,8 @@ ngx_analytics_find_part(ngx_analytics_find_t *f, ngx_analytics_part_t *part,
     to = filter->received ? part->received_max : part->time_max;
 
     if (part->events == 0 || from >= filter->to || to < filter->from
-        || part->received_max < f->conf.filter.since)
+        || part->received_max < filter->since
+        || (filter->end && part->first >= filter->end))
     {
         return NGX_OK;
     }

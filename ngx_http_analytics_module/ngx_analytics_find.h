@@ -22,7 +22,8 @@ typedef struct {
     int                      dir;            /* of the caller, stays open */
     const char              *path;
     const uint64_t          *key;            /* of the log */
-    uint64_t                 tail;           /* of the log: up to here, */
+    uint64_t                 tail;           /* of the log: up to here, and */
+    uint64_t                 seq;            /* before this event; 0: all */
     uint64_t                 skip;
     uint64_t                 limit;          /* UINT64_MAX: all */
     ngx_analytics_filter_t   filter;         /* texts last as long as it */

@@ -36,6 +36,8 @@ typedef struct {
     ngx_analytics_erasing_t *erasing;
     const uint64_t          *key;
 
+    uint64_t                 end;            /* ids before this; 0: all */
+
     int64_t                  after_time;     /* if after: only what comes */
     uint64_t                 after_id;       /* behind this in the order */
 

@@ -32,7 +32,9 @@ ngx_analytics_filter_match(ngx_analytics_filter_t *filter,
     int64_t              time;
     ngx_analytics_row_t  after;
 
-    if (filter->known && row->user.len == 0) {
+    if ((filter->known && row->user.len == 0)
+        || (filter->end && row->id >= filter->end))
+    {
         return 0;
     }
 

@@ -320,6 +320,10 @@ ngx_analytics_select_ids(ngx_analytics_select_part_t *s, int64_t *from,
         first = (int64_t) ngx_min(filter->after_id, s->db->part.last) + 1;
     }
 
+    if (filter->end && filter->end < (uint64_t) last) {
+        last = (int64_t) filter->end;
+    }
+
     *from = first;
     *to = last;
 
@@ -407,22 +411,26 @@ ngx_analytics_select_part_next(ngx_analytics_select_part_t *s,
         return NGX_DONE;
     }
 
-    switch (sqlite3_step(s->statement)) {
+    do {
+        switch (sqlite3_step(s->statement)) {
 
-    case SQLITE_ROW:
-        break;
+        case SQLITE_ROW:
+            break;
 
-    case SQLITE_DONE:
-        return NGX_DONE;
+        case SQLITE_DONE:
+            return NGX_DONE;
 
-    case SQLITE_INTERRUPT:
-        return NGX_ABORT;
+        case SQLITE_INTERRUPT:
+            return NGX_ABORT;
 
-    default:
-        return ngx_analytics_select_failed(s, fail);
-    }
+        default:
+            return ngx_analytics_select_failed(s, fail);
+        }
 
-    row->id = (uint64_t) sqlite3_column_int64(s->statement, 0);
+        row->id = (uint64_t) sqlite3_column_int64(s->statement, 0);
+
+    } while (s->filter->end && row->id >= s->filter->end);
+
     row->time = sqlite3_column_int64(s->statement, 1) + db->part.base;
     row->received = row->time + sqlite3_column_int64(s->statement, 2);
 

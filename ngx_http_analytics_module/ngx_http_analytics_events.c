@@ -83,6 +83,7 @@ ngx_http_analytics_question(ngx_http_request_t *r,
     ngx_int_t                       rc;
     ngx_str_t                       field;
     const char                     *detail;
+    ngx_analytics_tail_t            tail;
     ngx_http_analytics_zone_t      *zone;
     ngx_analytics_find_conf_t      *conf;
     ngx_http_analytics_loc_conf_t  *alcf;
@@ -134,14 +135,20 @@ ngx_http_analytics_question(ngx_http_request_t *r,
 
     (*stream)->query = *query;
 
-    /* what was acknowledged by now is in it, and nothing that was not */
+    /*
+     * What was acknowledged by now is in it, and nothing that comes later,
+     * whenever it looks, and wherever that is then.
+     */
+
+    ngx_http_analytics_store_tail(zone, &tail);
 
     conf = &(*stream)->conf_find;
 
     conf->dir = zone->log.dir;
     conf->path = zone->log.path;
     conf->key = zone->log.control->key;
-    conf->tail = ngx_analytics_zone_position(zone->sh);
+    conf->tail = tail.position;
+    conf->seq = tail.seq;
     conf->skip = query->skip;
     conf->filter = query->filter;
 

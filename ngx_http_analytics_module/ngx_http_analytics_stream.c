@@ -14,6 +14,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_http_analytics_query.h"
+#include "ngx_analytics_fault.h"
 
 
 #define NGX_HTTP_ANALYTICS_STREAMS  4
@@ -462,6 +463,8 @@ ngx_http_analytics_stream_ahead(ngx_http_analytics_stream_t *s)
 
     ngx_analytics_find_close(s->find);
     s->find = NULL;
+
+    ngx_analytics_fault_stop("stream.ahead");
 
     return NGX_AGAIN;
 }

@@ -8,6 +8,7 @@ use strict;
 use warnings;
 
 use Fcntl qw(:flock);
+use POSIX ();
 use Test::More;
 use Time::HiRes qw(sleep);
 
@@ -198,6 +199,63 @@ subtest 'killed at any moment, with parts as large as they are' => sub {
 
 
 # From here on nobody is killed.
+
+# A page that is too long for one turn of the thread is looked for twice.  What
+# comes in between is not in it, though its time is, and it is in a part then.
+
+subtest 'a page is what it was when it was asked for' => sub {
+    my ($nginx, $fault) = faulty(listen => '');
+    my $pad = 'x' x 300;
+    my $list = sub {
+        return '[' . join(',', map { sprintf '{"user_id":"u","event_type":"t",'
+            . '"timestamp":"2020-01-01T%02d:%02d:00Z",'
+            . '"metadata":{"pad":"%s"}}', $_ / 60, $_ % 60, $pad } @_) . ']';
+    };
+
+    $nginx->post('/events/', $list->(1 .. 1200))->{status} == 201 or die;
+
+    # who is stopped is to have no lock
+
+    ok wait_for(sub {
+        my $health = $nginx->health;
+
+        return $health->{store}{behind_events} == 0
+            && $health->{checkpoint_bytes} eq $health->{log_bytes};
+    }), 'nothing is being done';
+    close lease($nginx);
+
+    my $before = $nginx->get('/events/?limit=1000');
+    my $file = $nginx->dir . '/answer';
+
+    my $pid = fork // die "fork: $!\n";
+
+    if (!$pid) {
+        my $answer = $nginx->get('/events/?limit=1000');
+
+        Analytics::Test::write_file($file,
+            $answer->header('Link') . $answer->{body});
+        POSIX::_exit(0);
+    }
+
+    my $stopped = $fault->stop($nginx, 'stream.ahead');
+    my $parts = $nginx->health->{store}{parts};
+
+    ok $stopped, 'it is looked for';
+    $nginx->post('/events/', $list->((900) x 600))->{status} == 201 or die;
+    ok wait_for(sub { $nginx->health->{store}{parts} > $parts }),
+        'others come in, and are in a part';
+
+    kill 'CONT', $stopped if $stopped;
+    waitpid $pid, 0;
+
+    is Analytics::Test::read_file($file),
+        $before->header('Link') . $before->{body}, 'the page is as it was';
+    isnt $nginx->get('/events/?limit=1000')->{body}, $before->{body},
+        'one that is asked for now has what came since';
+
+    $nginx->stop;
+};
+
 
 my $posted = 0;
 

@@ -238,7 +238,7 @@ known_cmp(const void *one, const void *two)
 
 static size_t
 expect(ngx_analytics_filter_t *filter, int user, int type, int64_t since,
-    known_t **rows)
+    uint64_t seq, known_t **rows)
 {
     size_t    i, n;
     int64_t   time;
@@ -257,7 +257,7 @@ expect(ngx_analytics_filter_t *filter, int user, int type, int64_t since,
             && (type < 0 || k->type == type)
             && !(filter->known && k->erased)
             && time >= filter->from && time < filter->to
-            && k->received >= since
+            && k->received >= since && (seq == 0 || k->id < seq)
             && (!filter->after || known_cmp(&k, &a) > 0))
         {
             rows[n++] = k;
@@ -329,6 +329,7 @@ question(known_t **rows)
     conf.path = store_log.path;
     conf.key = store_log.control->key;
     conf.tail = ngx_analytics_log_position(&store_log);
+    conf.seq = rnd(3) ? 0 : known[rnd(nknown)].id;
     conf.stop = &stop;
     conf.filter.known = rnd(2);
     conf.filter.since = rnd(5) ? INT64_MIN : BASE + (int64_t) rnd(60) * 1000000;
@@ -356,7 +357,7 @@ question(known_t **rows)
     conf.filter.type.data = (u_char *) names[1];
     conf.filter.type.len = (type < 0) ? 0 : strlen(names[1]);
 
-    n = expect(&conf.filter, user, type, conf.filter.since, rows);
+    n = expect(&conf.filter, user, type, conf.filter.since, conf.seq, rows);
     n = (n > conf.skip) ? n - conf.skip : 0;
     n = ngx_min(n, conf.limit);
 
