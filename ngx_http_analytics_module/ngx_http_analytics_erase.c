@@ -103,7 +103,7 @@ ngx_http_analytics_erase_memory(ngx_http_request_t *r,
 
     ngx_http_analytics_unlock(zone);
 
-    ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+    ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                   "analytics zone \"%V\": a user was erased", &zone->name);
 
     return ngx_http_analytics_erase_accepted(r);
@@ -217,6 +217,13 @@ ngx_http_analytics_erase_answer(ngx_http_request_t *r,
     switch (ctx->rc) {
 
     case NGX_OK:
+
+        /* in the log that tells of no request: that would tell whom */
+
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
+                      "analytics zone \"%V\": a user is to be erased",
+                      &ctx->zone->name);
+
         ngx_http_analytics_job_start(&ctx->zone->erasing);
         return ngx_http_analytics_erase_accepted(r);
 
@@ -226,8 +233,6 @@ ngx_http_analytics_erase_answer(ngx_http_request_t *r,
                                     NULL);
 
     default: /* NGX_ERROR */
-
-        /* the request's log would tell whom */
 
         ngx_log_error(NGX_LOG_CRIT, ngx_cycle->log, ctx->fail.err,
                       "analytics zone \"%V\": a user cannot be erased: %s",

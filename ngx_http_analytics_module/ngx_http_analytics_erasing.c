@@ -308,7 +308,7 @@ ngx_http_analytics_erasing_users(ngx_http_analytics_zone_t *zone,
     }
 
     if (rc == NGX_OK) {
-        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+        ngx_log_error(NGX_LOG_WARN, ngx_cycle->log, 0,
                       "analytics zone \"%V\": %ui %s erased, %uL events in "
                       "the log and the store", &zone->name, users->n,
                       users->n == 1 ? "user was" : "users were", events);

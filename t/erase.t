@@ -277,8 +277,10 @@ sub nowhere {
 nowhere('done');
 
 unlike $nginx->error_log, qr/$mark/, 'nor does the error log';
-ok wait_for(sub { $nginx->error_log =~ /\[notice\].*: 1 user was erased, 138 / }),
-    'which tells that it was done';
+like $nginx->error_log, qr/\[warn\].*: a user is to be erased$/m,
+    'which tells that it was accepted';
+ok wait_for(sub { $nginx->error_log =~ /\[warn\].*: 1 user was erased, 138 / }),
+    'and that it was done';
 is_deeply [ glob "$data/*.tmp $data/erasing* $data/*.damaged" ], [],
     'nothing is left of the work';
 

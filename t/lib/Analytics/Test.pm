@@ -43,6 +43,7 @@ my $ROOT     = abs_path(dirname(__FILE__) . '/../../..');
 my $NGINX    = $ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx';
 my $LEVELS   = qr/\[(?:emerg|alert|crit|error|warn)\]/;
 my $REPORT   = qr/Sanitizer|runtime error:/;
+my $AUDIT    = qr/: a user is to be erased$|: (?:a|\d+) users? w(?:as|ere) erased/;
 
 my $OWNER = $$;
 my @RUNNING;
@@ -558,7 +559,7 @@ sub stderr_log { return read_file($_[0]->dir . '/stderr.log') }
 sub unexpected {
     my ($self) = @_;
 
-    my @lines = grep { /$LEVELS|$REPORT/ }
+    my @lines = grep { /$LEVELS|$REPORT/ && !/$AUDIT/ }
         split /\n/, $self->error_log . $self->stderr_log;
 
     for my $pattern (@{ $self->{expected} }) {
