@@ -355,6 +355,7 @@ ngx_analytics_periods_from(ngx_analytics_periods_conf_t *conf,
 
     from->time = INT64_MIN;
     from->last = 0;
+    from->received = 0;
 
     if (list->n == 0) {
         return NGX_OK;
