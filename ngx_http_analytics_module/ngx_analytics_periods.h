@@ -118,8 +118,8 @@ typedef struct {
 
     /* told */
     int64_t                  next;           /* when it is to be called again */
-    ngx_uint_t               inexact;        /* periods without all events: it */
-                                             /* is added to */
+    ngx_uint_t               inexact;        /* periods without all events: */
+                                             /* it is added to */
 } ngx_analytics_periods_conf_t;
 
 /*

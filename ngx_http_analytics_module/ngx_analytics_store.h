@@ -122,8 +122,8 @@ struct ngx_analytics_store_conf_s {
     ngx_uint_t               all;            /* also write small parts */
 
     int64_t                  now;            /* microseconds */
-    int64_t                  keep_time;      /* microseconds, 0: for ever; see */
-                                             /* _SPANS */
+    int64_t                  keep_time;      /* microseconds, 0: for ever; */
+                                             /* see _SPANS */
     uint64_t                 keep_size;      /* bytes of parts, 0: all */
     int64_t                  needed;         /* events received then or later */
                                              /* are kept, whatever they say */

@@ -164,8 +164,8 @@ struct ngx_http_analytics_zone_s {
     uint64_t                  store_from;     /* told by the last look, or 0 */
     ngx_atomic_uint_t         store_bad;      /* files put aside by then */
     int64_t                   period_next;    /* when one is over */
-    ngx_msec_t                period_looked;  /* for one to count again: when, */
-    ngx_uint_t                period_look;    /* and that it is to be done */
+    ngx_msec_t                period_looked;  /* for one to count again: */
+    ngx_uint_t                period_look;    /* when, and that it is due */
     ngx_msec_t                period_wait;    /* since counting failed, */
     ngx_msec_t                period_failed;  /* before the next time */
     ngx_http_analytics_job_t  erasing;
