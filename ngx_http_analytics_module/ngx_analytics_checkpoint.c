@@ -352,7 +352,11 @@ ngx_analytics_checkpoint_oldest(int dir, uint64_t *position)
         return NGX_ERROR;
     }
 
-    return n < NGX_ANALYTICS_CHECKPOINTS ? NGX_DECLINED : NGX_OK;
+    /* who copies the directory since before the first one needs all */
+
+    return (n < NGX_ANALYTICS_CHECKPOINTS
+            || !ngx_analytics_checkpoint_aged(dir, *position))
+           ? NGX_DECLINED : NGX_OK;
 }
 
 

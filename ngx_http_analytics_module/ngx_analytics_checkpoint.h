@@ -120,7 +120,7 @@ uint64_t ngx_analytics_checkpoint_newest(int dir);
 /*
  * The position of the oldest that is kept: what the log has before it, nobody
  * needs in order to make the zone.  Returns NGX_OK, NGX_DECLINED if there are
- * fewer than two, or NGX_ERROR and errno.
+ * fewer than two, or none is so old as a copy may take, or NGX_ERROR and errno.
  */
 ngx_int_t ngx_analytics_checkpoint_oldest(int dir, uint64_t *position);
 

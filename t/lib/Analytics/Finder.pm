@@ -53,19 +53,6 @@ sub add {
 }
 
 
-# A user is erased.
-
-sub forget {
-    my ($self, $user) = @_;
-
-    for (@{ $self->{user} }) {
-        undef $_ if defined && $_ eq $user;
-    }
-
-    $self->{lists} = {};
-}
-
-
 sub count { return scalar @{ $_[0]{id} } }
 
 
