@@ -149,6 +149,7 @@ struct ngx_http_analytics_zone_s {
     ngx_http_analytics_group_t  group;
     ngx_event_t               retry;          /* somebody else appends */
     ngx_queue_t               syncing;        /* posts that wait for the disk */
+    ngx_event_t               resync;         /* for these, now and then */
     ngx_event_t               tick;
     ngx_msec_t                synced;         /* when a sync began last, */
     ngx_msec_t                looked;         /* and a look for erasures */

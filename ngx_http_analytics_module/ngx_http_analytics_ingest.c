@@ -19,12 +19,20 @@
 #include "ngx_analytics_fault.h"
 
 
+/* until a group is tried again that could not be appended, msec */
+#define NGX_HTTP_ANALYTICS_RETRY   1
+
+/* until a look whether others have synced, or the disk is better */
+#define NGX_HTTP_ANALYTICS_RESYNC  100
+
+
 _Static_assert(NGX_ANALYTICS_RUN_MAX <= NGX_ANALYTICS_FOLD_MAX,
                "a run is folded under one lock");
 
 
 static void ngx_http_analytics_ingest_handler(ngx_event_t *ev);
 static void ngx_http_analytics_ingest_retry(ngx_event_t *ev);
+static void ngx_http_analytics_ingest_resync(ngx_event_t *ev);
 static ngx_uint_t ngx_http_analytics_ingest_take(
     ngx_http_analytics_zone_t *zone, ngx_http_analytics_post_t **posts);
 static ngx_int_t ngx_http_analytics_ingest_group(
@@ -67,6 +75,10 @@ ngx_http_analytics_ingest_init(ngx_http_analytics_zone_t *zone)
     zone->retry.handler = ngx_http_analytics_ingest_retry;
     zone->retry.data = &ngx_http_analytics_ingest_connection;
     zone->retry.log = ngx_cycle->log;
+
+    zone->resync.handler = ngx_http_analytics_ingest_resync;
+    zone->resync.data = &ngx_http_analytics_ingest_connection;
+    zone->resync.log = ngx_cycle->log;
 }
 
 
@@ -128,7 +140,7 @@ ngx_http_analytics_ingest_handler(ngx_event_t *ev)
         /* not one that may be cancelled: the process stays for these posts */
 
         if (!zone->retry.timer_set) {
-            ngx_add_timer(&zone->retry, 1);
+            ngx_add_timer(&zone->retry, NGX_HTTP_ANALYTICS_RETRY);
         }
 
         return;
@@ -159,6 +171,22 @@ ngx_http_analytics_ingest_retry(ngx_event_t *ev)
                ((u_char *) ev - offsetof(ngx_http_analytics_zone_t, retry));
 
     ngx_http_analytics_ingest_handler(&zone->fold);
+}
+
+
+/*
+ * One of its own: who waits for somebody who appends, which takes no time,
+ * must not wait for this.
+ */
+
+static void
+ngx_http_analytics_ingest_resync(ngx_event_t *ev)
+{
+    ngx_http_analytics_zone_t  *zone;
+
+    zone = (ngx_http_analytics_zone_t *)
+               ((u_char *) ev - offsetof(ngx_http_analytics_zone_t, resync));
+
     ngx_http_analytics_ingest_synced(zone, NGX_OK);
 }
 
@@ -449,8 +477,8 @@ ngx_http_analytics_ingest_done(ngx_http_analytics_zone_t *zone,
         ngx_queue_insert_tail(&zone->syncing, &post->queue);
         ngx_http_analytics_job_start(&zone->sync_job);
 
-        if (!zone->retry.timer_set) {
-            ngx_add_timer(&zone->retry, 100);
+        if (!zone->resync.timer_set) {
+            ngx_add_timer(&zone->resync, NGX_HTTP_ANALYTICS_RESYNC);
         }
 
         return;
@@ -516,8 +544,8 @@ ngx_http_analytics_ingest_synced(ngx_http_analytics_zone_t *zone,
         ngx_http_analytics_job_start(&zone->sync_job);
     }
 
-    if (!zone->retry.timer_set) {
-        ngx_add_timer(&zone->retry, 100);
+    if (!zone->resync.timer_set) {
+        ngx_add_timer(&zone->resync, NGX_HTTP_ANALYTICS_RESYNC);
     }
 }
 

@@ -16,6 +16,9 @@
  * write half of its bytes and say so, as a disk does when it gets full.
  * Attempts are counted by kind, in any case.
  *
+ * Slow: while "hold" is set fsync() and fdatasync() do not come back; "held"
+ * says how many are waiting.
+ *
  * Power cut: what fsync() or fdatasync() of a file is called for, its content
  * is copied to SYNCED/files/NUMBER-BIRTH at the beginning of the call;
  * fsync() of the folder writes SYNCED/names, lines "NUMBER-BIRTH NAME".  With
@@ -70,6 +73,8 @@ typedef struct {
     uint32_t   half;                   /* the first write in part */
     uint32_t   record;                 /* for a power cut */
     uint64_t   count[DISK_KINDS];
+    uint32_t   hold;
+    uint32_t   held;
 } disk_t;
 
 
@@ -408,10 +413,29 @@ disk_record(int fd)
 }
 
 
+static void
+disk_wait(void)
+{
+    if (!__atomic_load_n(&disk->hold, __ATOMIC_SEQ_CST)) {
+        return;
+    }
+
+    (void) __atomic_add_fetch(&disk->held, 1, __ATOMIC_SEQ_CST);
+
+    while (__atomic_load_n(&disk->hold, __ATOMIC_SEQ_CST)) {
+        (void) usleep(1000);
+    }
+
+    (void) __atomic_sub_fetch(&disk->held, 1, __ATOMIC_SEQ_CST);
+}
+
+
 static int
 disk_sync(int fd, int data)
 {
     if (disk_is_fd(fd)) {
+
+        disk_wait();
 
         if (disk_fails(DISK_SYNC)) {
             return -1;

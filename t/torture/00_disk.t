@@ -105,6 +105,27 @@ subtest 'calls fail' => sub {
 };
 
 
+subtest 'syncs are held' => sub {
+    my %disk = $disk->environment;
+
+    local %ENV = (%ENV, %{ $disk{env} }, LD_PRELOAD => $disk{preload});
+
+    $disk->hold;
+
+    open my $from, '-|', $^X, '-MIO::Handle', '-e', <<"CODE"
+open my \$fh, '<', '$folder/a3'; \$fh->sync; print 'synced';
+CODE
+        or die "$^X: $!\n";
+
+    ok wait_for(sub { $disk->held == 1 }), 'one is';
+
+    $disk->release;
+
+    is scalar <$from>, 'synced', 'until they are released';
+    is $disk->held, 0, 'then none is';
+};
+
+
 subtest 'power is cut' => sub {
     unlink glob "$folder/*";
 

@@ -13,6 +13,10 @@ package Analytics::Disk;
 #         error => ENOSPC);
 #     $disk->heal;
 #
+#     $disk->hold;            # syncs do not come back
+#     wait_for(sub { $disk->held });
+#     $disk->release;
+#
 #     $disk->record;          # before the first start
 #     ...                     # kill all processes
 #     $disk->cut;             # the folder is what a power cut leaves of it
@@ -28,7 +32,8 @@ use Analytics::Test;
 
 my @KINDS = qw(open create write truncate sync rename unlink mkdir);
 my %BIT   = map { $KINDS[$_] => $_ } 0 .. $#KINDS;
-my $STATE = 'a8 L L Q Q Q Q L L Q8';
+my $STATE = 'a8 L L Q Q Q Q L L Q8 L L';
+my $HOLD  = length pack 'a8 L L Q Q Q Q L L Q8', '', (0) x 16;
 my $ALL   = 18446744073709551615;
 
 
@@ -66,7 +71,7 @@ sub new {
     chmod 0666, "$self->{synced}/lock", "$self->{synced}/names";
 
     Analytics::Test::write_file($self->{control},
-        pack 'a4096 a4096 a4096', pack($STATE, 'DISK', 0, 0, (0) x 14),
+        pack 'a4096 a4096 a4096', pack($STATE, 'DISK', (0) x 18),
         Cwd::abs_path($arg{folder} =~ s{/[^/]+$}{}r)
             . ($arg{folder} =~ m{(/[^/]+)$})[0],
         Cwd::abs_path($self->{synced}));
@@ -91,7 +96,7 @@ sub _state {
     my ($self) = @_;
 
     open my $fh, '<:raw', $self->{control} or die "$self->{control}: $!\n";
-    sysread $fh, my $bytes, length pack $STATE, '', (0) x 16;
+    sysread $fh, my $bytes, length pack $STATE, '', (0) x 18;
 
     my %state;
     my @value = unpack $STATE, $bytes;
@@ -99,14 +104,17 @@ sub _state {
     @state{qw(magic kinds error from times seen failed half record)} =
         splice @value, 0, 9;
     $state{count} = { map { $KINDS[$_] => $value[$_] } 0 .. $#KINDS };
+    $state{held}  = $value[-1];
 
     return \%state;
 }
 
 
-# How often it was told to fail, and did; and how often each was called.
+# How often it was told to fail, and did; how many syncs are held; and how
+# often each was called.
 
 sub failed { return $_[0]->_state->{failed} }
+sub held   { return $_[0]->_state->{held} }
 sub counts { return $_[0]->_state->{count} }
 
 
@@ -115,13 +123,19 @@ sub counts { return $_[0]->_state->{count} }
 sub _put {
     my ($self) = @_;
 
-    open my $fh, '+<:raw', $self->{control} or die "$self->{control}: $!\n";
-
-    for ([ 8, pack 'L', 0 ],
+    $self->_write([ 8, pack 'L', 0 ],
         [ 12, pack 'L Q Q Q Q L L', @$self{qw(error from times)}, 0, 0,
             @$self{qw(half recording)} ],
-        [ 8, pack 'L', $self->{kinds} ])
-    {
+        [ 8, pack 'L', $self->{kinds} ]);
+}
+
+
+sub _write {
+    my ($self, @pieces) = @_;
+
+    open my $fh, '+<:raw', $self->{control} or die "$self->{control}: $!\n";
+
+    for (@pieces) {
         sysseek $fh, $_->[0], 0 or die "seek: $!\n";
         syswrite($fh, $_->[1]) == length $_->[1] or die "write: $!\n";
     }
@@ -147,6 +161,10 @@ sub heal {
 
     $self->fail(kinds => [], times => 0);
 }
+
+
+sub hold    { return $_[0]->_write([ $HOLD, pack 'L', 1 ]) }
+sub release { return $_[0]->_write([ $HOLD, pack 'L', 0 ]) }
 
 
 sub record {
