@@ -234,6 +234,13 @@ ngx_http_analytics_tick_ready(ngx_http_analytics_zone_t *zone)
     wait = (zone->sync == NGX_HTTP_ANALYTICS_SYNC_TIME)
            ? zone->sync_time : NGX_HTTP_ANALYTICS_TICK_MAX;
 
+    if (control->failed) {
+
+        /* until it succeeds nothing is taken */
+
+        wait = ngx_min(wait, NGX_HTTP_ANALYTICS_TICK_MAX);
+    }
+
     if ((control->failed
          || (zone->sync == NGX_HTTP_ANALYTICS_SYNC_TIME
              && ngx_analytics_log_synced(&zone->log) < tail))

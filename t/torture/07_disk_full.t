@@ -224,6 +224,24 @@ if (long()) {
 }
 
 
+# Who leaves syncs, which fails: who stays is not to wait for his next turn.
+
+subtest 'sync 1h: a failed sync is tried again soon' => sub {
+    my ($nginx, $disk) = failing('sync 1h; checkpoint size=1g time=1h;');
+
+    $nginx->start;
+    is $nginx->post('/events/', $EVENT)->{status}, 201, 'it serves';
+
+    $disk->fail(kinds => ['sync'], times => 1, error => EIO);
+    ok $nginx->reload, 'another worker comes';
+    ok wait_for(sub { $disk->failed }), 'a sync fails';
+    ok taken($nginx), 'events are taken again';
+
+    settle($nginx, 'the accounts');
+    $nginx->stop;
+};
+
+
 # Each call of a start fails.
 
 sub each_start {
