@@ -67,6 +67,22 @@ ngx_analytics_log_scan(ngx_analytics_log_t *log, uint64_t base,
 }
 
 
+/* Tells of bytes at the beginning of a segment what became of them. */
+static void
+ngx_analytics_log_tell(ngx_analytics_log_t *log, const char *name,
+    uint64_t bytes, const char *what)
+{
+    char  text[sizeof(((ngx_analytics_fail_t *) 0)->text)];
+
+    if (log->tell) {
+        snprintf(text, sizeof(text), "%llu bytes of the log in \"%s\", from "
+                 "offset 0 of %s, are damaged and were %s",
+                 (unsigned long long) bytes, log->path, name, what);
+        log->tell(log, text);
+    }
+}
+
+
 /*
  * A file with neither a header nor a record was being made when the machine
  * or its maker died.  What may have been more than that is kept under another
@@ -90,6 +106,11 @@ ngx_analytics_log_drop(ngx_analytics_log_t *log, uint64_t base,
         if (st.st_size > NGX_ANALYTICS_SEGMENT_HEADER) {
             found->gone += (uint64_t) st.st_size;
             rc = renameat(log->dir, name, log->dir, kept);
+
+            if (rc == 0) {
+                ngx_analytics_log_tell(log, name, (uint64_t) st.st_size,
+                                       "put aside, under another name");
+            }
 
         } else {
             rc = unlinkat(log->dir, name, 0);
@@ -193,9 +214,16 @@ ngx_analytics_log_mend(ngx_analytics_log_t *log,
 
     close(fd);
 
+    if (rc != NGX_OK) {
+        return NGX_ERROR;
+    }
+
     found->gone += NGX_ANALYTICS_SEGMENT_HEADER;
 
-    return rc == NGX_OK ? NGX_AGAIN : NGX_ERROR;
+    ngx_analytics_log_tell(log, name, NGX_ANALYTICS_SEGMENT_HEADER,
+                           "made anew: the header");
+
+    return NGX_AGAIN;
 }
 
 

@@ -84,7 +84,9 @@ sub treat {
         my $log = $nginx->error_log;
 
         @damage = grep {
-            $log !~ /from offset $_->{offset} of \Q$_->{file}\E/
+            my $from = $option{whole} ? 0 : $_->{offset};
+
+            $log !~ /from offset $from of \Q$_->{file}\E/
         } @damage;
 
         return !@damage;
@@ -179,6 +181,16 @@ all_right('cut before its header ends', map {
 } long() ? (0 .. 128) : (0, 64, 128));
 
 
+all_right('the last segment comes back as zeros', map {
+    my $control = $_;
+
+    treat('zeros', sub {
+        Analytics::Test::write_file("$data/$last", "\0" x $size);
+    }, control => $control, whole => 1), -s "$data/$last.damaged" == $size ? ()
+        : 'it is not kept';
+} 0, 1);
+
+
 my @flips = map {
     my $file = $files[rand @files];
     my $at   = 128 + int rand((-s "$pristine/$file") - 128);
@@ -204,6 +216,7 @@ subtest 'a header of a segment' => sub {
         remove_tree($data);
         system('cp', '-a', $pristine, $data) == 0 or die "cp failed\n";
         change(@$flip);
+        unlink $nginx->dir . '/error.log';
 
         $nginx->set(wait => 0);
         ok $nginx->try_start, "$flip->[0], byte $flip->[1]: it starts";
@@ -220,6 +233,9 @@ subtest 'a header of a segment' => sub {
         # it must not be taken for another log, nor written over
 
         if ($state->{state} eq 'ready') {
+            ok wait_for(sub {
+                $nginx->error_log =~ /from offset 0 of \Q$flip->[0]\E/
+            }, 3), 'the error log names it';
             is $nginx->json('/stats/total')->{total_events},
                 scalar @{ $nginx->log->{events} }, 'what is left is served';
         } else {
