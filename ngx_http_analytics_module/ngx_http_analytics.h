@@ -305,7 +305,8 @@ struct ngx_http_analytics_post_s {
 /* Events of a post that follow each other. */
 typedef struct {
     ngx_analytics_run_t            *run;
-    ngx_uint_t                      i;            /* the first, in the run */
+    ngx_uint_t                      i;            /* the first, in the run, */
+    ngx_uint_t                      index;        /* and in the post */
     ngx_uint_t                      n;
     size_t                          size;         /* in a record, at most */
 } ngx_http_analytics_range_t;
@@ -569,6 +570,9 @@ ngx_int_t ngx_http_analytics_key_check(ngx_http_analytics_zone_t *zone,
     ngx_http_analytics_post_t *post);
 ngx_int_t ngx_http_analytics_key_request(ngx_http_analytics_zone_t *zone,
     ngx_http_analytics_post_t *post, int64_t now);
+ngx_int_t ngx_http_analytics_key_range(ngx_http_analytics_zone_t *zone,
+    ngx_http_analytics_post_t *post, ngx_http_analytics_range_t *range,
+    int64_t now, ngx_uint_t *fresh);
 ngx_int_t ngx_http_analytics_key_events(ngx_http_analytics_zone_t *zone,
     ngx_http_analytics_post_t *post, ngx_http_analytics_range_t *range,
     int64_t now, ngx_uint_t *fresh);

@@ -10,6 +10,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_http_analytics.h"
+#include "ngx_analytics_fault.h"
 #include "ngx_analytics_fields.h"
 
 #include <openssl/evp.h>
@@ -126,7 +127,7 @@ ngx_http_analytics_key_check(ngx_http_analytics_zone_t *zone,
 {
     int64_t                     now;
     ngx_int_t                   rc;
-    ngx_uint_t                  fresh, index;
+    ngx_uint_t                  fresh;
     ngx_http_analytics_post_t   scratch;
     ngx_http_analytics_range_t  range;
 
@@ -138,36 +139,20 @@ ngx_http_analytics_key_check(ngx_http_analytics_zone_t *zone,
 
     scratch = *post;
     now = ngx_http_analytics_now();
-    index = post->stored;
+    fresh = 0;
 
-    range.i = 0;
+    ngx_http_analytics_range_take(post, NGX_MAX_SIZE_T_VALUE,
+                                  NGX_MAX_UINT32_VALUE, &range);
 
-    for (range.run = post->rest; range.run; range.run = range.run->next) {
-        range.n = range.run->n;
+    rc = ngx_http_analytics_key_range(zone, &scratch, &range, now, &fresh);
 
-        if (ngx_http_analytics_lock(zone) != NGX_OK) {
-
-            /* who stores says why it cannot be done */
-
-            return NGX_OK;
-        }
-
-        fresh = 0;
-        scratch.stored = index;
-
-        rc = ngx_http_analytics_key_events(zone, &scratch, &range, now,
-                                           &fresh);
-
-        ngx_http_analytics_unlock(zone);
-
-        if (rc != NGX_OK) {
-            post->status = scratch.status;
-            post->decode = scratch.decode;
-            return NGX_ERROR;
-        }
-
-        index += range.n;
+    if (rc == NGX_ERROR) {
+        post->status = scratch.status;
+        post->decode = scratch.decode;
+        return NGX_ERROR;
     }
+
+    /* NGX_DECLINED: who stores says why it cannot be done */
 
     return NGX_OK;
 }
@@ -219,8 +204,49 @@ ngx_http_analytics_key_request(ngx_http_analytics_zone_t *zone,
 
 
 /*
- * Marks the events of a range that are known, and counts the others.
- * Returns NGX_OK, or NGX_ERROR after setting the status to answer with.
+ * key_events() of any number of events, with a lock for some of them each.
+ * Nobody adds keys meanwhile: the caller has the append lock, or nothing
+ * depends on it.  Returns NGX_DECLINED, too: the zone is recovering.
+ */
+
+ngx_int_t
+ngx_http_analytics_key_range(ngx_http_analytics_zone_t *zone,
+    ngx_http_analytics_post_t *post, ngx_http_analytics_range_t *range,
+    int64_t now, ngx_uint_t *fresh)
+{
+    ngx_int_t                   rc;
+    ngx_uint_t                  left;
+    ngx_http_analytics_range_t  piece;
+
+    piece = *range;
+
+    for (left = range->n; left; left -= piece.n) {
+
+        piece.n = ngx_min(left, NGX_ANALYTICS_FOLD_MAX);
+
+        if (ngx_http_analytics_lock(zone) != NGX_OK) {
+            return NGX_DECLINED;
+        }
+
+        rc = ngx_http_analytics_key_events(zone, post, &piece, now, fresh);
+
+        ngx_http_analytics_unlock(zone);
+
+        if (rc != NGX_OK) {
+            return NGX_ERROR;
+        }
+
+        ngx_analytics_fault_stop("keys");
+    }
+
+    return NGX_OK;
+}
+
+
+/*
+ * Locked.  Marks the events of a range that are known, and counts the others.
+ * The range is then where it ended.  Returns NGX_OK, or NGX_ERROR after
+ * setting the status to answer with.
  */
 
 ngx_int_t
@@ -262,7 +288,7 @@ ngx_http_analytics_key_events(ngx_http_analytics_zone_t *zone,
         }
 
         if (key.digest != event->digest) {
-            return ngx_http_analytics_key_conflict(post, post->stored + n);
+            return ngx_http_analytics_key_conflict(post, range->index + n);
         }
 
         event->known = NGX_ANALYTICS_KNOWN_STORED;
@@ -271,6 +297,10 @@ ngx_http_analytics_key_events(ngx_http_analytics_zone_t *zone,
 
         post->received = key.received;
     }
+
+    range->run = run;
+    range->i = i;
+    range->index += range->n;
 
     return NGX_OK;
 }

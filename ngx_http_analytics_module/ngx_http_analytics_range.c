@@ -25,6 +25,7 @@ ngx_http_analytics_range_take(ngx_http_analytics_post_t *post, size_t max,
 
     range->run = post->rest;
     range->i = post->i;
+    range->index = post->stored;
     range->n = 0;
     range->size = 0;
 

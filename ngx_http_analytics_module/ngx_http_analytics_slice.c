@@ -224,16 +224,20 @@ ngx_http_analytics_slice_keyed(ngx_http_analytics_zone_t *zone,
 
     rc = ngx_http_analytics_key_request(zone, post, received);
 
-    if (rc == NGX_OK) {
-        ngx_http_analytics_range_take(post,
-                                      ngx_http_analytics_slice_max(post),
-                                      NGX_MAX_UINT32_VALUE, &range);
+    ngx_http_analytics_unlock(zone);
 
-        rc = ngx_http_analytics_key_events(zone, post, &range, received,
-                                           &fresh);
+    if (rc != NGX_OK) {
+        return NGX_ERROR;
     }
 
-    ngx_http_analytics_unlock(zone);
+    ngx_http_analytics_range_take(post, ngx_http_analytics_slice_max(post),
+                                  NGX_MAX_UINT32_VALUE, &range);
+
+    rc = ngx_http_analytics_key_range(zone, post, &range, received, &fresh);
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_analytics_slice_recovering(post);
+    }
 
     if (rc != NGX_OK) {
         return NGX_ERROR;
@@ -283,7 +287,7 @@ ngx_http_analytics_slice_memory(ngx_http_analytics_zone_t *zone,
     ngx_int_t                   rc;
     ngx_uint_t                  fresh;
     ngx_analytics_record_key_t  key;
-    ngx_http_analytics_range_t  range;
+    ngx_http_analytics_range_t  range, piece;
 
     if (post->decode.n > NGX_ANALYTICS_FOLD_MAX
         && ngx_http_analytics_key_check(zone, post) != NGX_OK)
@@ -308,7 +312,8 @@ ngx_http_analytics_slice_memory(ngx_http_analytics_zone_t *zone,
             ngx_http_analytics_range_take(post, NGX_MAX_SIZE_T_VALUE,
                                           NGX_ANALYTICS_FOLD_MAX, &range);
 
-            rc = ngx_http_analytics_key_events(zone, post, &range, received,
+            piece = range;
+            rc = ngx_http_analytics_key_events(zone, post, &piece, received,
                                                &fresh);
         }
 

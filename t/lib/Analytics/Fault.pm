@@ -48,6 +48,38 @@ sub environment {
 }
 
 
+# Has the next worker that comes to a point stop there.
+
+sub arm {
+    my ($self, $point) = @_;
+
+    Analytics::Test::write_file("$self->{dir}/$point", '');
+}
+
+
+# Waits until one has.  Returns its process.
+
+sub stopped {
+    my ($self, $nginx, $point) = @_;
+
+    my $pid;
+
+    wait_for(sub {
+        return 0 if -e "$self->{dir}/$point";
+
+        ($pid) = grep {
+            Analytics::Test::read_file("/proc/$_/stat") =~ /\) T /
+        } $nginx->workers;
+
+        return $pid;
+    });
+
+    unlink "$self->{dir}/$point";
+
+    return $pid;
+}
+
+
 # Waits until a worker stops at the first point, has it go on to the second
 # one, and so forth.  Returns the process that has stopped at the last one.
 
@@ -57,24 +89,11 @@ sub stop {
     my $pid;
 
     for my $point (@points) {
-        Analytics::Test::write_file("$self->{dir}/$point", '');
+        $self->arm($point);
 
         kill 'CONT', $pid if $pid;
-        undef $pid;
 
-        wait_for(sub {
-            return 0 if -e "$self->{dir}/$point";
-
-            ($pid) = grep {
-                Analytics::Test::read_file("/proc/$_/stat") =~ /\) T /
-            } $nginx->workers;
-
-            return $pid;
-        });
-
-        unlink "$self->{dir}/$point";
-
-        return undef unless $pid;
+        $pid = $self->stopped($nginx, $point) or return undef;
     }
 
     return $pid;
