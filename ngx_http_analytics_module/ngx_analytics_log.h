@@ -430,10 +430,14 @@ typedef struct {
     uint64_t                 reserved;
     uint32_t                 removed;
     ngx_uint_t               anew;         /* write it anew first */
+    ngx_uint_t               failed;       /* the disk has */
 } ngx_analytics_flush_t;
 
 
-/* Syncs the files, and the directory if needed.  NGX_OK or NGX_ERROR. */
+/*
+ * Syncs the files, and the directory if needed.  NGX_OK or NGX_ERROR; then
+ * flush->failed says whether the disk was to blame.
+ */
 ngx_int_t ngx_analytics_log_flush(ngx_analytics_log_t *log,
     ngx_analytics_flush_t *flush, ngx_analytics_fail_t *fail);
 

@@ -218,12 +218,51 @@ ngx_analytics_log_start(ngx_analytics_log_t *log,
 }
 
 
+/*
+ * The directory may have been made just now.  Who must not read the one that
+ * it is in cannot sync it, nor can it be where nothing is written.
+ */
+static ngx_int_t
+ngx_analytics_log_parent(ngx_analytics_log_t *log, ngx_analytics_fail_t *fail)
+{
+    int        fd;
+    ngx_int_t  rc;
+
+    fd = openat(log->dir, "..", O_RDONLY|O_DIRECTORY|O_CLOEXEC);
+
+    if (fd == -1) {
+
+        if (errno == EACCES) {
+            return NGX_OK;
+        }
+
+        ngx_analytics_failed(fail, "open()", log->path, "..");
+        return NGX_ERROR;
+    }
+
+    rc = NGX_OK;
+
+    if (fsync(fd) == -1 && errno != EINVAL && errno != EROFS) {
+        ngx_analytics_failed(fail, "fsync()", log->path, "..");
+        rc = NGX_ERROR;
+    }
+
+    close(fd);
+
+    return rc;
+}
+
+
 /* A new log. */
 static ngx_int_t
 ngx_analytics_log_new(ngx_analytics_log_t *log, ngx_analytics_found_t *found,
     ngx_analytics_fail_t *fail)
 {
     u_char  random[16 + 2 * sizeof(uint64_t)];
+
+    if (ngx_analytics_log_parent(log, fail) != NGX_OK) {
+        return NGX_ERROR;
+    }
 
     if (getrandom(random, sizeof(random), 0) != (ssize_t) sizeof(random)) {
         ngx_analytics_failed(fail, "getrandom() for", log->path, NULL);

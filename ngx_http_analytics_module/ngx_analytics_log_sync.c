@@ -91,6 +91,8 @@ ngx_analytics_log_sync_one(ngx_analytics_log_t *log,
 
     c = log->control;
 
+    ngx_memzero(&flush, sizeof(ngx_analytics_flush_t));
+
     rc = ngx_analytics_log_sync_begin(log, &flush, fail);
     ngx_analytics_fault_point();
 
@@ -99,9 +101,9 @@ ngx_analytics_log_sync_one(ngx_analytics_log_t *log,
         close(flush.fd);
     }
 
-    if (rc != NGX_OK && ngx_analytics_short(fail)) {
+    if (rc != NGX_OK && !flush.failed && ngx_analytics_short(fail)) {
 
-        /* it was not the disk, on which nothing was tried */
+        /* it was not the disk: a sync that runs out of memory fails, though */
 
         return NGX_ERROR;
     }
@@ -297,6 +299,7 @@ ngx_analytics_log_flush(ngx_analytics_log_t *log,
     if ((flush->from.base != flush->to.base || flush->anew || flush->removed)
         && fsync(log->dir) == -1)
     {
+        flush->failed = 1;
         ngx_analytics_failed(fail, "fsync()", log->path, NULL);
         return NGX_ERROR;
     }
@@ -380,6 +383,7 @@ ngx_analytics_log_flush_file(ngx_analytics_log_t *log,
     }
 
     if (fdatasync(fd) == -1) {
+        flush->failed = 1;
         ngx_analytics_failed(fail, "fdatasync()", log->path, name);
         return NGX_ERROR;
     }

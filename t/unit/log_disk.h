@@ -57,6 +57,10 @@ static struct {
 
 static disk_t  *disk;
 
+/* how often the directory was synced that the log's is in */
+LOG_UNUSED
+static ngx_uint_t  disk_parents;
+
 
 /*
  * What AddressSanitizer keeps of freed memory, 256M otherwise, would have to
@@ -209,6 +213,19 @@ disk_sync_names(void)
 }
 
 
+static ngx_uint_t
+disk_is(int fd, const char *name)
+{
+    char         path[256];
+    struct stat  st, of;
+
+    snprintf(path, sizeof(path), "%s/%s", log_dir, name);
+
+    return fstat(fd, &st) == 0 && stat(path, &of) == 0
+           && st.st_ino == of.st_ino && st.st_dev == of.st_dev;
+}
+
+
 static int
 disk_sync(int fd, long call)
 {
@@ -218,7 +235,10 @@ disk_sync(int fd, long call)
     failed = disk_fails(DISK_SYNC);
     rc = failed ? -1 : (int) syscall(call, fd);
 
-    if (disk && disk->on && fstat(fd, &st) == 0) {
+    if (disk_is(fd, "..")) {
+        disk_parents += (rc == 0);
+
+    } else if (disk && disk->on && fstat(fd, &st) == 0) {
         if (!S_ISDIR(st.st_mode)) {
             disk_sync_file(fd, rc == 0);
 

@@ -373,7 +373,7 @@ test_cut_by_next(void)
  * only for what was written anew.
  */
 static void
-test_written_anew(ngx_uint_t first)
+test_written_anew(ngx_uint_t first, int err)
 {
     ngx_uint_t            i;
     ngx_analytics_log_t   log;
@@ -388,7 +388,7 @@ test_written_anew(ngx_uint_t first)
     (void) ngx_analytics_log_sync(&log, &fail);
     (void) log_requests(&log, 2, 10);
 
-    set_fail(DISK_SYNC, 1, 1, EIO);
+    set_fail(DISK_SYNC, 1, 1, err);
 
     for (i = 0; i < 3; i++) {
         (void) ngx_analytics_log_sync(&log, &fail);
@@ -405,8 +405,8 @@ test_written_anew(ngx_uint_t first)
     }
 
     is_u64(ngx_analytics_log_synced(&log), ngx_analytics_log_position(&log),
-           "syncs failed; at last %s", first ? "a new process attaches"
-                                             : "one succeeds");
+           "syncs failed (%s); at last %s", strerror(err),
+           first ? "a new process attaches" : "one succeeds");
     ngx_analytics_log_close(&log);
 
     disk_power_cut(DISK_NOTHING);
@@ -414,6 +414,30 @@ test_written_anew(ngx_uint_t first)
 
     log_ok("the power goes: what is called synced is there");
     is_u64(log_walk.events, 12, "all of it");
+}
+
+
+/* A directory that was made just now may be gone when the power goes. */
+
+static void
+test_parent(void)
+{
+    ngx_uint_t            n;
+    ngx_analytics_log_t   log;
+    ngx_analytics_fail_t  fail;
+
+    log_fresh();
+    n = disk_parents;
+
+    set_fail(DISK_SYNC, 1, 0, EIO);
+    log_config(&log, 0);
+    is_i64(ngx_analytics_log_attach(&log, &fail), NGX_ERROR,
+           "a log is not begun whose directory's name cannot be synced");
+    set_fail(0, 0, 0, 0);
+
+    is_i64(log_attach(&log, 0), NGX_OK, "then it can be");
+    ok(disk_parents == n + 1, "and is");
+    ngx_analytics_log_close(&log);
 }
 
 
@@ -533,8 +557,11 @@ main(void)
     test_cuts();
     test_cut_later();
     test_cut_by_next();
-    test_written_anew(0);
-    test_written_anew(1);
+    test_written_anew(0, EIO);
+    test_written_anew(1, EIO);
+    test_written_anew(0, ENOMEM);
+    test_written_anew(1, ENOMEM);
+    test_parent();
     test_promised();
     test_attach_fails(0);
     test_attach_fails(1);
