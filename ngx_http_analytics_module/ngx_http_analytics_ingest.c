@@ -26,6 +26,14 @@
 #define NGX_HTTP_ANALYTICS_RESYNC  100
 
 
+/* bytes of bodies in one record; with what a constant type, say, adds */
+#define NGX_HTTP_ANALYTICS_GROUP   (2 * 1024 * 1024)
+
+_Static_assert(NGX_HTTP_ANALYTICS_GROUP + NGX_ANALYTICS_FOLD_MAX
+               * (sizeof(ngx_analytics_event_t) + 2 * NGX_ANALYTICS_NAME_MAX)
+               < NGX_ANALYTICS_RECORD_MAX,
+               "a group is one record");
+
 _Static_assert(NGX_ANALYTICS_RUN_MAX <= NGX_ANALYTICS_FOLD_MAX,
                "a run is folded under one lock");
 
@@ -191,18 +199,23 @@ ngx_http_analytics_ingest_resync(ngx_event_t *ev)
 }
 
 
-/* Takes what fits under one lock off the queue: a large post goes alone. */
+/*
+ * Takes what fits under one lock, and into one record, off the queue: a large
+ * post goes alone.
+ */
 
 static ngx_uint_t
 ngx_http_analytics_ingest_take(ngx_http_analytics_zone_t *zone,
     ngx_http_analytics_post_t **posts)
 {
+    size_t                      bytes;
     ngx_uint_t                  n, events;
     ngx_queue_t                *q;
     ngx_http_analytics_post_t  *post;
 
     n = 0;
     events = 0;
+    bytes = 0;
 
     while (n < NGX_HTTP_ANALYTICS_SHARE && !ngx_queue_empty(&zone->waiting)) {
 
@@ -212,7 +225,8 @@ ngx_http_analytics_ingest_take(ngx_http_analytics_zone_t *zone,
         /* the queue is a ring, and what was removed is not in it any more */
 
         if (n && (post->keyed || posts[0]->keyed
-                  || events + post->decode.n > NGX_ANALYTICS_FOLD_MAX))
+                  || events + post->decode.n > NGX_ANALYTICS_FOLD_MAX
+                  || bytes + post->body.len > NGX_HTTP_ANALYTICS_GROUP))
         {
             break;
         }
@@ -221,6 +235,7 @@ ngx_http_analytics_ingest_take(ngx_http_analytics_zone_t *zone,
 
         zone->nwaiting--;
         events += post->decode.n;
+        bytes += post->body.len;
         posts[n++] = post;
     }
 

@@ -26,6 +26,9 @@
 #define NGX_HTTP_ANALYTICS_WHOLE  (1024 * 1024)
 #define NGX_HTTP_ANALYTICS_SLICE  (128 * 1024)
 
+/* what one slice may hold: a record, less its header, padding and a key */
+#define NGX_HTTP_ANALYTICS_ONE    (NGX_ANALYTICS_RECORD_MAX - 1024)
+
 
 static ngx_int_t ngx_http_analytics_slice_plain(
     ngx_http_analytics_zone_t *zone, ngx_http_analytics_post_t *post,
@@ -49,7 +52,7 @@ static void ngx_http_analytics_slice_partial(ngx_http_analytics_post_t *post);
 
 #define ngx_http_analytics_slice_max(post)                                    \
     ((post)->body.len > NGX_HTTP_ANALYTICS_WHOLE                              \
-     ? NGX_HTTP_ANALYTICS_SLICE : NGX_ANALYTICS_RECORD_MAX / 2)
+     ? NGX_HTTP_ANALYTICS_SLICE : NGX_HTTP_ANALYTICS_ONE)
 
 
 ngx_int_t
