@@ -10,6 +10,7 @@
 #include <ngx_core.h>
 #include <ngx_http.h>
 #include "ngx_http_analytics.h"
+#include "ngx_analytics_fault.h"
 #include "ngx_analytics_checkpoint.h"
 
 #include <sys/file.h>
@@ -404,6 +405,8 @@ ngx_http_analytics_recovery_progress(void *ctx, uint64_t position)
     ngx_http_analytics_zone_t *zone = ctx;
 
     zone->shared->recovered = position;
+
+    ngx_analytics_fault_stop("recovery");
 
     return (ngx_terminate || ngx_exiting) ? NGX_ABORT : NGX_OK;
 }
