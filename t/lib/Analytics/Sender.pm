@@ -273,7 +273,8 @@ END {
 # One client.  Its file has a line for each thing that happens:
 #
 #     S N                     request N is about to be sent
-#     A N FIRST LAST COUNT    it was accepted
+#     A N FIRST LAST COUNT TIME
+#                             it was accepted, and when the answer was there
 #     R N STATUS COUNT RETRY  it was refused; so many were accepted before,
 #                             and whether there was a Retry-After
 #     L N                     there was no answer
@@ -380,7 +381,7 @@ sub _outcome {
             ? ($data->{id}, $data->{id}, 1)
             : @$data{qw(first_id last_id accepted)};
 
-        return "A $n $first $last $count";
+        return sprintf 'A %d %d %d %d %.6f', $n, $first, $last, $count, time;
     }
 
     # of a long body a part may be there, and then the answer says so
@@ -416,7 +417,7 @@ sub _connect {
 
 
 # What became of each request: { CLIENT => { N => { state, first, last, count,
-# status, retry, sent } } }, and what is wrong.  state is accepted, refused,
+# time, status, retry, sent } } }, and what is wrong.  state is accepted, refused,
 # lost, part (it was not sent in full) or open (nothing is known: as lost).
 
 sub told {
@@ -440,7 +441,7 @@ sub told {
                 $r->{state} = 'open';
             } elsif ($what eq 'A') {
                 $r->{state} = 'accepted';
-                @$r{qw(first last count)} = @rest;
+                @$r{qw(first last count time)} = @rest;
             } elsif ($what eq 'R') {
                 $r->{state} = 'refused';
                 @$r{qw(status count retry)} = @rest;
