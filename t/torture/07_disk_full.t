@@ -185,6 +185,11 @@ sub each_call {
 
                 $sender->start(port => $nginx->port)->finish;
 
+                # what nobody waits for comes by itself
+
+                wait_for(sub { $disk->failed })
+                    if $kind eq 'sync' && $from == 1 && $sync ne 'off';
+
                 my $failed = $disk->failed;
 
                 $disk->heal;
@@ -202,7 +207,8 @@ sub each_call {
         }
 
         is $wrong, 0, "$n failures: each time it goes on by itself";
-        cmp_ok $failed{$_} // 0, '>', 0, "of $_" for qw(create write);
+        cmp_ok $failed{$_} // 0, '>', 0, "of $_"
+            for qw(create write), $sync eq 'off' ? () : 'sync';
         settle($nginx, 'the accounts', $sender);
 
         # what was written holds
@@ -222,6 +228,75 @@ if (long()) {
     each_call('1s', 1);
     each_call('off', 1);
 }
+
+
+# Each call that a checkpoint brings about fails: it begins with a sync, which
+# is held until the log has nothing to do.
+
+subtest 'each call of a checkpoint fails' => sub {
+    my ($nginx, $disk) = failing(
+        'sync 100ms; segment 64m; checkpoint size=4k time=1h;');
+    my ($posted, @wrong, %failed) = (0);
+
+    # enough to be due for the next one
+
+    my $list = '[' . join(',', map {
+        $EVENT =~ s/\}$/,"metadata":{"pad":"@{[ 'x' x 60 ]}"}}/r
+    } 1 .. 100) . ']';
+
+
+    my $post = sub {
+        my $answer = eval { $nginx->post('/events/', $list) };
+
+        $posted += 100 if $answer && $answer->{status} == 201;
+    };
+
+    my $newest = sub {
+        return (sort map { /(\d+)\.checkpoint$/ }
+            glob $nginx->data . '/*.checkpoint')[-1] // '';
+    };
+
+    $nginx->start;
+
+    for my $kind (qw(open create write sync rename),
+        long() ? qw(truncate unlink) : ())
+    {
+        for my $from (1 .. (long() ? 12 : $kind eq 'sync' ? 2 : 1)) {
+            my $before = $newest->();
+
+            $disk->hold;
+            $post->() for 1 .. 3;
+            wait_for(sub { $disk->held }) or push @wrong, 'no sync';
+
+            $disk->fail(kinds => [$kind], from => $from, times => 1,
+                half => $from % 2, error => $kind eq 'sync' ? EIO
+                    : (ENOSPC, EIO)[$from % 2]);
+            $disk->release;
+
+            wait_for(sub { $disk->failed || $newest->() ne $before });
+
+            # the next one
+
+            wait_for(sub { $post->(); $newest->() ne $before })
+                or push @wrong, "$kind, the call number $from: none is written";
+
+            my $hit = $disk->failed;
+
+            $disk->heal;
+            $failed{$kind} += $hit;
+        }
+    }
+
+    ok !@wrong, 'the next one is written' or diag join "\n", @wrong;
+    cmp_ok $failed{$_} // 0, '>', 0, "of $_"
+        for qw(open create write sync rename);
+
+    $nginx->kill_at_once->restart;
+    is $nginx->json('/stats/total')->{total_events}, $posted,
+        'and tells no other total';
+    settle($nginx, 'the accounts');
+    $nginx->stop;
+};
 
 
 # Who leaves syncs, which fails: who stays is not to wait for his next turn.
@@ -337,22 +412,27 @@ subtest 'a log that has lost its beginning' => sub {
         });
     };
 
-    # Segments that are before the oldest one, and so are not needed.
-
-    my $before = sub {
-        my ($oldest, $next) = $checkpoints->();
-
-        return grep {
-            my ($at) = /(\d+)\.log$/;
-            $at + (-s) <= ($next ? $oldest : 0)
-        } sort glob "$data/*.log";
-    };
-
     $nginx->start;
-    ok wait_for(sub { $written->() && $before->() }),
-        'two checkpoints are behind a segment';
+
+    # two that have segments behind them
+
+    ok wait_for(sub {
+        return $written->() && 1 < grep { $_ > 8192 } $checkpoints->();
+    }), 'checkpoints';
+
     $nginx->kill_at_once->set(wait => 0);
-    unlink $before->();
+
+    unlink map { "$data/$_.checkpoint" } grep { $_ <= 8192 } $checkpoints->();
+
+    # those between the oldest and the newest are not needed
+
+    my ($oldest) = $checkpoints->();
+
+    for my $file (sort glob "$data/*.log") {
+        my ($end) = $file =~ /(\d+)\.log$/;
+
+        unlink $file if $end + (-s $file) <= $oldest;
+    }
 
     cmp_ok scalar @{ $nginx->log->{events} }, '<', $n, 'some are in it alone';
 
