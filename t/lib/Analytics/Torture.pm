@@ -229,11 +229,16 @@ sub own_writes {
         $posted->{status} == 201 or next;
 
         my $path = $name =~ s/ /%20/r;
-        my $got  = $self->get("/stats/user-activity/$path");
+        my $got;
 
-        # while it recovers it does not say
+        # while it recovers it does not say: but then it does
 
-        $seen++, next if $got->{status} == 503;
+        wait_for(sub {
+            $got = $self->get("/stats/user-activity/$path");
+
+            return $got->{status} != 503;
+        });
+
         $seen++ if $got->{status} == 200
             && $got->json->{total_events} == $n;
     }
