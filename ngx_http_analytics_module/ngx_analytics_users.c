@@ -211,6 +211,10 @@ ngx_analytics_user_set_name(ngx_analytics_zone_t *z,
     done = ngx_min(name->len, NGX_ANALYTICS_USER_INLINE);
     ngx_memcpy(user->name, name->data, done);
 
+    /* nothing is to be left of who had the block before */
+
+    ngx_memzero(user->name + done, NGX_ANALYTICS_USER_INLINE - done);
+
     link = &user->name_more;
 
     while (done < name->len) {
@@ -219,6 +223,7 @@ ngx_analytics_user_set_name(ngx_analytics_zone_t *z,
 
         n = ngx_min(name->len - done, NGX_ANALYTICS_MORE_NAME);
         ngx_memcpy(more->u.name, name->data + done, n);
+        ngx_memzero(more->u.name + n, NGX_ANALYTICS_MORE_NAME - n);
 
         done += n;
 

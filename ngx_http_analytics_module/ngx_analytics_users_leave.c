@@ -53,8 +53,9 @@ ngx_analytics_users_evict(ngx_analytics_zone_t *z, ngx_uint_t *steps)
                          user->flags & (u_char) ~NGX_ANALYTICS_USER_TOUCHED);
 
     } else if (found) {
-        ngx_analytics_users_remove(z, n);
         ngx_analytics_add(z, &z->evicted, 1);
+        ngx_analytics_users_remove(z, n);
+        return;
     }
 
     ngx_analytics_commit(z);
@@ -64,8 +65,7 @@ ngx_analytics_users_evict(ngx_analytics_zone_t *z, ngx_uint_t *steps)
 ngx_int_t
 ngx_analytics_users_erase(ngx_analytics_zone_t *z, uint64_t hash)
 {
-    uint32_t               n, block, more[NGX_ANALYTICS_USERS_NAME];
-    ngx_uint_t             i, nmore;
+    uint32_t               n;
     ngx_analytics_user_t  *user;
 
     n = ngx_analytics_users_hashed(z, hash);
@@ -76,30 +76,11 @@ ngx_analytics_users_erase(ngx_analytics_zone_t *z, uint64_t hash)
 
     user = ngx_analytics_user(z, n);
 
-    nmore = 0;
-
-    for (block = user->name_more;
-         block && nmore < NGX_ANALYTICS_USERS_NAME;
-         block = ngx_analytics_more(z, block)->next)
-    {
-        more[nmore++] = block;
-    }
-
     if (user->heap) {
         ngx_analytics_top_remove(z, n);
     }
 
     ngx_analytics_users_remove(z, n);
-    ngx_analytics_commit(z);
-
-    /* the blocks are free by now, and of a free one only the start matters */
-
-    ngx_memzero(user->name, NGX_ANALYTICS_USER_INLINE);
-
-    for (i = 0; i < nmore; i++) {
-        ngx_memzero(ngx_analytics_more(z, more[i])->u.name,
-                    NGX_ANALYTICS_MORE_NAME);
-    }
 
     return NGX_OK;
 }
@@ -135,15 +116,27 @@ ngx_analytics_users_hashed(ngx_analytics_zone_t *z, uint64_t hash)
 }
 
 
+/* Ends the transaction. */
+
 static void
 ngx_analytics_users_remove(ngx_analytics_zone_t *z, uint32_t block)
 {
-    uint32_t               n, last;
+    uint32_t               more[NGX_ANALYTICS_USERS_NAME], last;
+    ngx_uint_t             i, n, nmore;
     ngx_analytics_user_t  *user;
 
     user = ngx_analytics_user(z, block);
 
     ngx_analytics_users_unlink(z, block);
+
+    nmore = 0;
+
+    for (last = user->name_more;
+         last && nmore < NGX_ANALYTICS_USERS_NAME;
+         last = ngx_analytics_more(z, last)->next)
+    {
+        more[nmore++] = last;
+    }
 
     /* the user, its types, its name: one chain, whose last block is known */
 
@@ -159,22 +152,28 @@ ngx_analytics_users_remove(ngx_analytics_zone_t *z, uint32_t block)
               + NGX_ANALYTICS_MORE_TYPES - 1) / NGX_ANALYTICS_MORE_TYPES;
     }
 
-    if (user->name_more) {
-        ngx_analytics_put32(z, &ngx_analytics_more(z, last)->next,
-                            user->name_more);
+    if (nmore) {
+        ngx_analytics_put32(z, &ngx_analytics_more(z, last)->next, more[0]);
 
-        for (last = user->name_more, n++;
-             ngx_analytics_more(z, last)->next;
-             n++)
-        {
-            last = ngx_analytics_more(z, last)->next;
-        }
+        n += nmore;
+        last = more[nmore - 1];
     }
 
     ngx_analytics_put8(z, &user->flags, 0);
 
     ngx_analytics_pool_free(z, &z->users, block, last, n);
     ngx_analytics_put64(z, &z->live, z->live - 1);
+
+    ngx_analytics_commit(z);
+
+    /* the blocks are free by now, and of a free one only the start matters */
+
+    ngx_memzero(user->name, NGX_ANALYTICS_USER_INLINE);
+
+    for (i = 0; i < nmore; i++) {
+        ngx_memzero(ngx_analytics_more(z, more[i])->u.name,
+                    NGX_ANALYTICS_MORE_NAME);
+    }
 }
 
 

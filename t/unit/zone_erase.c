@@ -1,7 +1,8 @@
 
 /*
  * A zone that forgets users, while others come and go on: it knows the rest
- * as a plain list does, and of who was erased no byte is left in its memory.
+ * as a plain list does, and of who was erased, or had to leave, no name is
+ * left in its memory.
  *
  * Copyright (C) The nginx analytics authors
  */
@@ -251,12 +252,46 @@ test_random(void)
 }
 
 
+/* Who left before is not found by an erasure: nothing may be left by then. */
+
+static void
+test_left(void)
+{
+    int                    i, gone, left;
+    char                   name[256];
+    ngx_analytics_zone_t  *z;
+
+    z = zone_new(1024 * 1024, TYPES + 1);
+
+    for (i = 0; i < 4 * USERS; i++) {
+        user_name(i, name);
+        zone_event(z, name, "t", ZONE_NOW, ZONE_NOW);
+    }
+
+    for (i = 0, gone = 0, left = 0; i < 4 * USERS; i += 7) {
+        user_name(i, name);
+
+        if (!known(z, name)) {
+            gone++;
+            left += in_memory(z, i);
+        }
+    }
+
+    ok(gone > 1000, "%d of the users asked for had to leave", gone);
+    is_i64(left, 0, "no name of theirs is left in memory");
+    zone_sound(z, "full of users");
+
+    zone_delete(z);
+}
+
+
 int
 main(void)
 {
     zone_forgets = 1;
 
     test_random();
+    test_left();
 
     return done_testing();
 }
