@@ -23,9 +23,6 @@
 #define NGX_ANALYTICS_TAG_PROGRAM     0x81
 #define NGX_ANALYTICS_TAG_ERASE       0x82
 
-/* of a key's item, behind its tag and without the key itself */
-#define NGX_ANALYTICS_RECORD_KEY      (1 + NGX_ANALYTICS_DIGEST + 4 + 8 + 8)
-
 
 static const u_char  ngx_analytics_segment_magic[8] = "NGXALOG";
 
@@ -247,25 +244,17 @@ ngx_analytics_record_event_write(u_char *p, ngx_analytics_event_t *event,
 }
 
 
-size_t
-ngx_analytics_record_key_size(ngx_analytics_record_key_t *key)
-{
-    return 1 + NGX_ANALYTICS_RECORD_KEY + key->key.len;
-}
-
-
 u_char *
 ngx_analytics_record_key_write(u_char *p, ngx_analytics_record_key_t *key)
 {
     *p++ = NGX_ANALYTICS_TAG_KEY;
-    *p++ = (u_char) key->key.len;
 
+    p = ngx_analytics_put64(p, key->hash);
     p = ngx_cpymem(p, key->digest, NGX_ANALYTICS_DIGEST);
     p = ngx_analytics_put32(p, key->done);
     p = ngx_analytics_put64(p, key->first);
-    p = ngx_analytics_put64(p, key->last);
 
-    return ngx_cpymem(p, key->key.data, key->key.len);
+    return ngx_analytics_put64(p, key->last);
 }
 
 
@@ -562,13 +551,12 @@ static ngx_int_t
 ngx_analytics_record_key(ngx_analytics_record_t *r,
     ngx_analytics_record_key_t *key)
 {
-    size_t  len;
-
-    if (r->last - r->pos < NGX_ANALYTICS_RECORD_KEY
-        || ngx_analytics_record_length(r, &len) != NGX_OK)
-    {
+    if (r->last - r->pos < NGX_ANALYTICS_RECORD_KEY - 1) {
         return NGX_ERROR;
     }
+
+    key->hash = ngx_analytics_get64(r->pos);
+    r->pos += 8;
 
     memcpy(key->digest, r->pos, NGX_ANALYTICS_DIGEST);
     r->pos += NGX_ANALYTICS_DIGEST;
@@ -578,11 +566,7 @@ ngx_analytics_record_key(ngx_analytics_record_t *r,
     key->last = ngx_analytics_get64(r->pos + 12);
     r->pos += 20;
 
-    if (key->first > key->last) {
-        return NGX_ERROR;
-    }
-
-    return ngx_analytics_record_text(r, len, &key->key);
+    return (key->hash == 0 || key->first > key->last) ? NGX_ERROR : NGX_OK;
 }
 
 

@@ -48,14 +48,14 @@
  *                lowest first, 0x80 says that another follows
  *            .   user, type, id, properties
  *
- *     key: tag 0x80.  A request came with this Idempotency-Key; from
- *          this record on, so many of its events were taken care of.
- *            1   length of the key
+ *     key: tag 0x80.  A request came with an Idempotency-Key of this hash;
+ *          from this record on, so many of its events were taken care of.
+ *            8   SipHash-1-3, with the key of the hash tables, of 16 bytes: of
+ *                1, and of the same hash of the Idempotency-Key; if it is 0: 1
  *           16   SHA-256 of the body, its first 16 bytes
  *            4   events of the body done, those known already included
  *            8   least and
  *            8   greatest sequence number of these events, 0 if there are none
- *            .   key
  *
  *     program: tag 0x81.  The zone folds by these rules from here on.
  *            8   retain totals=, microseconds, 0 for all
@@ -118,7 +118,7 @@ typedef struct {
 
 /* A request's key and how far its body came. */
 typedef struct {
-    ngx_str_t       key;               /* 1 to 255 bytes */
+    uint64_t        hash;              /* of the key; 0: there is none */
     u_char          digest[NGX_ANALYTICS_DIGEST];
     uint32_t        done;              /* events of the body */
     uint64_t        first;
@@ -164,7 +164,7 @@ size_t ngx_analytics_record_event_size(ngx_analytics_event_t *event);
 u_char *ngx_analytics_record_event_write(u_char *p,
     ngx_analytics_event_t *event, ngx_analytics_event_t *previous);
 
-size_t ngx_analytics_record_key_size(ngx_analytics_record_key_t *key);
+#define NGX_ANALYTICS_RECORD_KEY      (1 + 8 + NGX_ANALYTICS_DIGEST + 4 + 8 + 8)
 u_char *ngx_analytics_record_key_write(u_char *p,
     ngx_analytics_record_key_t *key);
 

@@ -190,7 +190,7 @@ ngx_analytics_replay_key(ngx_analytics_zone_t *z,
 {
     ngx_analytics_key_t  k;
 
-    k.hash = ngx_analytics_key_hash(z, NGX_ANALYTICS_KEY_REQUEST, &key->key);
+    k.hash = key->hash;
     ngx_memcpy(&k.digest, key->digest, sizeof(k.digest));
     k.first = key->first;
     k.last = key->last;

@@ -578,8 +578,9 @@ ngx_int_t ngx_http_analytics_key_events(ngx_http_analytics_zone_t *zone,
     int64_t now, ngx_uint_t *fresh);
 void ngx_http_analytics_key_numbers(ngx_http_analytics_post_t *post,
     uint64_t first, uint64_t last);
-void ngx_http_analytics_key_record(ngx_http_analytics_post_t *post,
-    ngx_uint_t done, ngx_analytics_record_key_t *key);
+void ngx_http_analytics_key_record(ngx_http_analytics_zone_t *zone,
+    ngx_http_analytics_post_t *post, ngx_uint_t done,
+    ngx_analytics_record_key_t *key);
 void ngx_http_analytics_key_fold(ngx_http_analytics_zone_t *zone,
     ngx_analytics_record_key_t *key, int64_t received);
 

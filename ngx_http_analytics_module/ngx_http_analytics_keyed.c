@@ -345,13 +345,24 @@ ngx_http_analytics_key_numbers(ngx_http_analytics_post_t *post,
 }
 
 
-/* What the log and the zone are to keep; without a key, key->key is empty. */
+/*
+ * What the log and the zone are to keep: never the key itself, since senders
+ * may put a name into it.
+ */
 
 void
-ngx_http_analytics_key_record(ngx_http_analytics_post_t *post,
-    ngx_uint_t done, ngx_analytics_record_key_t *key)
+ngx_http_analytics_key_record(ngx_http_analytics_zone_t *zone,
+    ngx_http_analytics_post_t *post, ngx_uint_t done,
+    ngx_analytics_record_key_t *key)
 {
-    key->key = post->key;
+    key->hash = 0;
+
+    if (post->key.len) {
+        key->hash = ngx_analytics_key_hash(zone->sh,
+                                           NGX_ANALYTICS_KEY_REQUEST,
+                                           &post->key);
+    }
+
     key->done = (uint32_t) done;
     key->first = post->first;
     key->last = post->last;
@@ -364,7 +375,7 @@ void
 ngx_http_analytics_key_fold(ngx_http_analytics_zone_t *zone,
     ngx_analytics_record_key_t *key, int64_t received)
 {
-    if (key->key.len) {
+    if (key->hash) {
         ngx_analytics_replay_key(zone->sh, key, received);
     }
 }

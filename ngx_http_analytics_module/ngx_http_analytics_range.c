@@ -62,12 +62,12 @@ ngx_http_analytics_range_encode(ngx_http_analytics_group_t *slice,
     ngx_analytics_run_t    *run;
     ngx_analytics_event_t  *event, *previous;
 
-    if (key && key->key.len == 0) {
+    if (key && key->hash == 0) {
         key = NULL;
     }
 
     if (ngx_http_analytics_append_room(slice, range->size
-                             + (key ? ngx_analytics_record_key_size(key) : 0))
+                             + (key ? NGX_ANALYTICS_RECORD_KEY : 0))
         != NGX_OK)
     {
         return NGX_ERROR;

@@ -252,7 +252,8 @@ ngx_http_analytics_slice_keyed(ngx_http_analytics_zone_t *zone,
     }
 
     if (range.n && (fresh || post->key.len)) {
-        ngx_http_analytics_key_record(post, post->stored + range.n, &key);
+        ngx_http_analytics_key_record(zone, post, post->stored + range.n,
+                                      &key);
 
         if (ngx_http_analytics_range_encode(slice, &range, &key) != NGX_OK) {
             post->status = NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -331,7 +332,8 @@ ngx_http_analytics_slice_memory(ngx_http_analytics_zone_t *zone,
 
             ngx_http_analytics_range_fold_locked(zone, &range, seq, received);
 
-            ngx_http_analytics_key_record(post, post->stored + range.n, &key);
+            ngx_http_analytics_key_record(zone, post, post->stored + range.n,
+                                          &key);
             ngx_http_analytics_key_fold(zone, &key, received);
 
             ngx_http_analytics_post_skip(post, range.n);

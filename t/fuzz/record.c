@@ -94,7 +94,7 @@ check_item(u_char *payload, u_char *last, ngx_analytics_item_t *item)
         break;
 
     case NGX_ANALYTICS_ITEM_KEY:
-        check_text(payload, last, &item->key.key, 1, 255);
+        must(item->key.hash != 0);
         must(item->key.first <= item->key.last);
         break;
 
@@ -125,7 +125,7 @@ same_item(ngx_analytics_item_t *one, ngx_analytics_item_t *two)
                && one->event.time == two->event.time;
 
     case NGX_ANALYTICS_ITEM_KEY:
-        return same(&one->key.key, &two->key.key)
+        return one->key.hash == two->key.hash
                && memcmp(one->key.digest, two->key.digest,
                          NGX_ANALYTICS_DIGEST) == 0
                && one->key.done == two->key.done
@@ -195,7 +195,7 @@ write_items(ngx_analytics_item_t *items, ngx_uint_t n)
             size += NGX_ANALYTICS_RECORD_ERASE;
             break;
         case NGX_ANALYTICS_ITEM_KEY:
-            size += ngx_analytics_record_key_size(&items[i].key);
+            size += NGX_ANALYTICS_RECORD_KEY;
             break;
         default:
             size += NGX_ANALYTICS_RECORD_PROGRAM;

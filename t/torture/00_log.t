@@ -5,6 +5,7 @@
 
 use strict;
 use warnings;
+no warnings 'portable';      # 64 bits in hexadecimal
 
 use File::Temp ();
 use Test::More;
@@ -78,6 +79,13 @@ is Analytics::Log::crc32c($_), crc($_), 'the same of ' . length($_) . ' bytes'
     for '', 'a', 'ab', 'abc', 'abcd', 'The quick brown fox', "\xff" x 33;
 is Analytics::Log::crc32c('56789', crc('1234')), 0xe3069283, 'it goes on';
 
+# printed by another program: see t/unit/hash.c
+is Analytics::Log::siphash(pack('C*', 0 .. 15), pack 'C*', 0 .. $_->[0] - 1),
+    $_->[1], "SipHash-1-3 of $_->[0] bytes"
+    for [ 0, 0xabac0158050fc4dc ], [ 7, 0xd3927d989bb11140 ],
+        [ 8, 0x369095118d299a8e ], [ 15, 0xd320d86d2a519956 ],
+        [ 33, 0x4d54b9e57a8ff9bf ];
+
 
 # the user "bob", the type "t", an id "own1", a time, properties {"a":1}; then
 # the same user with another type and a long length; then nothing said twice
@@ -89,7 +97,7 @@ my @records = (
     record(1, 100, 3, "\x07\x03\x01\x04" . pack('q<', $time) . "\x07bobtown1"
         . '{"a":1}' . "\x0a\x02" . chr(0x80 | 208 % 128) . chr(208 >> 7)
         . "tt$long" . "\x18"),
-    record(4, 101, 1, "\x80\x03" . 'd' x 16 . pack('V Q< Q<', 9, 1, 4) . 'key'
+    record(4, 101, 1, "\x80hash..12" . 'd' x 16 . pack('V Q< Q<', 9, 1, 4)
         . "\x00\x01\x01uv"),
     record(5, 102, 0, "\x81" . pack 'q<', 86400),
     record(5, 103, 1, "\x00\x01\x01wx"),
@@ -110,8 +118,9 @@ subtest 'what is in it' => sub {
         [ 5, 'w', 'x', undef, 103, '', undef ],
     ], 'events';
 
-    is_deeply [ map { [ @$_{qw(key digest done first last)} ] }
-        @{ $log->{keys} } ], [ [ 'key', 'd' x 16, 9, 1, 4 ] ], 'a key';
+    is_deeply [ map { [ @$_{qw(hash digest done first last)} ] }
+        @{ $log->{keys} } ],
+        [ [ unpack('Q<', 'hash..12'), 'd' x 16, 9, 1, 4 ] ], 'a key';
     is $log->{programs}[0]{totals}, 86400, 'a program';
 
     is $log->{end}, length $whole, 'its end';

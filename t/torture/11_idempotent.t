@@ -210,11 +210,23 @@ subtest 'what the log says' => sub {
 
     is_deeply [ grep { $own{$_} > 1 } keys %own ], [], 'and each id once';
 
-    my %keys = map { $_->{key} => $_ } @{ $log->{keys} };
+    my %keys = map { $_->{hash} => $_ } @{ $log->{keys} };
+    my $hash = sub {
+        return Analytics::Log::key_hash($log->{segments}[0]{key}, $_[0]);
+    };
 
-    ok $keys{ $_->[1] }, "the key of $_->[0]"
+    ok $keys{ $hash->($_->[1]) }, "the key of $_->[0]"
         for grep { defined $_->[1] && $_->[3] } @KEYED;
-    is $keys{k6}{done}, 5000, 'the last record of a long list says all of it';
+    is $keys{ $hash->('k6') }{done}, 5000,
+        'the last record of a long list says all of it';
+
+    my $text = join '', map {
+        open my $fh, '<:raw', $_ or die "$_: $!\n";
+        local $/;
+        <$fh>;
+    } grep { -f } glob $nginx->data . '/*';
+
+    is index($text, 'k' x 255), -1, 'no file has the text of a key';
 };
 
 $nginx->settle('the accounts');

@@ -54,13 +54,13 @@ static const char  segment_version_2[] = "\xf6\xda\xc4\xb9";
 
 RECORD_UNUSED
 static const char  record_bytes[] =
-    "\x10\x01\0\0"                          /* length: 32 + 234 + 6 */
-    "\x15\xf9\x68\xe3"
+    "\x10\x01\0\0"                          /* length: 32 + 239 + 1 */
+    "\xa8\x5a\xa7\x48"
     "\x07\0\0\0\0\0\0\0"                    /* seq */
     "\x01\x84\x2f\x29\x74\x3f\x06\x00"      /* NOW + 1 */
     "\x03\0\0\0"                            /* events */
     "\x4e\x47"
-    "\x06\0"                                /* padding */
+    "\x01\0"                                /* padding */
 
     "\x07" "\x03\x05\x03"                   /* time, properties and id */
     "\xfb\x83\x2f\x29\x74\x3f\x06\x00"      /* NOW - 5 */
@@ -76,17 +76,17 @@ static const char  record_bytes[] =
     "bob"
     "{\"text\":\"" X60 X60 "\"}"
 
-    "\x80" "\x02"                           /* a key */
+    "\x80"                                  /* a key */
+    "\xb1\xb2\xb3\xb4\xb5\xb6\xb7\xb8"
     "\xa0\xa1\xa2\xa3\xa4\xa5\xa6\xa7\xa8\xa9\xaa\xab\xac\xad\xae\xaf"
     "\x03\0\0\0"
     "\x07\0\0\0\0\0\0\0"
     "\x09\0\0\0\0\0\0\0"
-    "k1"
 
     "\x81"                                  /* a program */
     "\x00\xa0\xe3\xd0\x8c\0\0\0"            /* seven days */
 
-    "\0\0\0\0\0\0";
+    "\0";
 
 
 RECORD_UNUSED
@@ -112,7 +112,7 @@ static ngx_analytics_event_t  events[] = {
 
 RECORD_UNUSED
 static ngx_analytics_record_key_t  key = {
-    .key = text("k1"), .done = 3, .first = 7, .last = 9,
+    .hash = 0xb8b7b6b5b4b3b2b1, .done = 3, .first = 7, .last = 9,
     .digest = "\xa0\xa1\xa2\xa3\xa4\xa5\xa6\xa7\xa8\xa9\xaa\xab\xac\xad\xae\xaf"
 };
 

@@ -12,7 +12,7 @@ package Analytics::Log;
 #                            record } ], in order; time and own (the sender's
 #                        id) are undef if there is none; of one with
 #                        "erased" user and properties are empty
-#     $log->{keys}       [ { key, digest, done, first, last, record } ]
+#     $log->{keys}       [ { hash, digest, done, first, last, record } ]
 #     $log->{programs}   [ { totals, record } ]
 #     $log->{erasures}   [ { hash, record } ]
 #     $log->{records}    [ { position, length, seq, received, events, file,
@@ -30,6 +30,7 @@ package Analytics::Log;
 
 use strict;
 use warnings;
+no warnings 'portable';      # 64 bits in hexadecimal
 
 my $HEADER     = 128;
 my $RECORD     = 32;
@@ -64,6 +65,63 @@ sub crc32c {
     }
 
     return ~$crc & 0xffffffff;
+}
+
+
+# SipHash-1-3, with a key of 16 bytes; and what a log keeps of a request's key.
+
+sub siphash {
+    my ($key, $data) = @_;
+    my ($k0, $k1) = unpack 'Q< Q<', $key;
+
+    my @v = ($k0 ^ 0x736f6d6570736575, $k1 ^ 0x646f72616e646f6d,
+        $k0 ^ 0x6c7967656e657261, $k1 ^ 0x7465646279746573);
+    my $whole = int(length($data) / 8) * 8;
+
+    for my $word (unpack('Q<*', substr $data, 0, $whole),
+        unpack('Q<', pack 'a7 C', substr($data, $whole), length($data) & 0xff))
+    {
+        $v[3] ^= $word;
+        _sip(\@v);
+        $v[0] ^= $word;
+    }
+
+    $v[2] ^= 0xff;
+    _sip(\@v) for 1 .. 3;
+
+    return $v[0] ^ $v[1] ^ $v[2] ^ $v[3];
+}
+
+sub key_hash {
+    my ($key, $text) = @_;
+
+    return siphash($key, pack 'Q< Q<', 1, siphash($key, $text)) || 1;
+}
+
+sub _sip {
+    my ($v) = @_;
+
+    for ([ 0, 1, 13, 32 ], [ 2, 3, 16, 0 ], [ 0, 3, 21, 0 ], [ 2, 1, 17, 32 ]) {
+        my ($i, $k, $turn, $half) = @$_;
+
+        $v->[$i] = _sum($v->[$i], $v->[$k]);
+        $v->[$k] = _turn($v->[$k], $turn) ^ $v->[$i];
+        $v->[$i] = _turn($v->[$i], $half) if $half;
+    }
+}
+
+# modulo 2^64
+sub _sum {
+    my ($one, $two) = @_;
+
+    use integer;
+    return $one + $two;
+}
+
+sub _turn {
+    my ($word, $by) = @_;
+
+    return ($word << $by | $word >> 64 - $by) & ~0;
 }
 
 
@@ -318,20 +376,19 @@ sub _payload {
             }
 
         } elsif ($tag == 0x80) {
-            my ($length, $digest, $done, $first, $last) =
-                unpack 'C a16 V Q< Q<', substr $payload, $at + 1, 37;
+            my ($hash, $digest, $done, $first, $last) =
+                unpack 'Q< a16 V Q< Q<', substr $payload, $at + 1, 44;
 
             return $self->_malformed($record, 'a key')
-                if !defined $last || !$length
-                || $at + 38 + $length > length $payload;
+                if !defined $last || !$hash;
 
             push @{ $self->{keys} }, {
-                key  => substr($payload, $at + 38, $length),
+                hash => $hash,
                 done => $done, first => $first, last => $last,
                 digest => $digest, record => $record,
             };
 
-            $at += 38 + $length;
+            $at += 45;
 
         } elsif ($tag == 0x81) {
             my ($totals) = unpack 'q<', substr $payload, $at + 1, 8;
