@@ -433,8 +433,7 @@ ngx_analytics_erase_row(ngx_analytics_erase_parts_t *e,
         return 0;
     }
 
-    ngx_str_null(&row->user);
-    ngx_str_null(&row->properties);
+    ngx_analytics_row_erase(row);
 
     return 1;
 }

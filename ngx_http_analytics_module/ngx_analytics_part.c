@@ -37,6 +37,7 @@ struct ngx_analytics_part_writer_s {
 
 static ngx_int_t ngx_analytics_part_open(ngx_analytics_part_writer_t *w,
     ngx_analytics_fail_t *fail);
+static void ngx_analytics_part_text(sqlite3_stmt *s, int n, ngx_str_t *text);
 static void ngx_analytics_part_count(ngx_analytics_part_t *part,
     ngx_analytics_row_t *row);
 static ngx_int_t ngx_analytics_part_fill(ngx_analytics_part_writer_t *w,
@@ -60,7 +61,7 @@ static const char  ngx_analytics_part_schema[] =
     " events INTEGER NOT NULL);"
     "CREATE TABLE rows (id INTEGER PRIMARY KEY, user INTEGER NOT NULL,"
     " type INTEGER NOT NULL, time INTEGER NOT NULL, lag INTEGER NOT NULL,"
-    " properties TEXT);";
+    " own TEXT, properties TEXT);";
 
 /* for people; a part has one base */
 
@@ -72,8 +73,8 @@ static const char  ngx_analytics_part_indexes[] =
     "CREATE INDEX rows_user ON rows (user, time);"
     "CREATE INDEX rows_time ON rows (time);"
     "CREATE UNIQUE INDEX users_name ON users (name);"
-    "CREATE VIEW events AS SELECT rows.id, users.name AS user_id,"
-    " types.name AS type, "
+    "CREATE VIEW events AS SELECT rows.id, rows.own AS event_id,"
+    " users.name AS user_id, types.name AS type, "
     NGX_ANALYTICS_PART_TIME("rows.time + base.value") " AS time, "
     NGX_ANALYTICS_PART_TIME("rows.time + rows.lag + base.value")
     " AS received, properties FROM rows"
@@ -165,8 +166,8 @@ ngx_analytics_part_open(ngx_analytics_part_writer_t *w,
     }
 
     if (sqlite3_prepare_v2(w->db,
-                           "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)", -1,
-                           &w->insert, NULL)
+                           "INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?, ?)",
+                           -1, &w->insert, NULL)
         != SQLITE_OK)
     {
         return ngx_analytics_sqlite_failed(w->db, fail);
@@ -204,12 +205,8 @@ ngx_analytics_part_add(ngx_analytics_part_writer_t *w,
     sqlite3_bind_int64(s, 4, row->time - w->part.base);
     sqlite3_bind_int64(s, 5, row->received - row->time);
 
-    if (row->properties.len) {
-        sqlite3_bind_text(s, 6, (char *) row->properties.data,
-                          (int) row->properties.len, SQLITE_STATIC);
-    } else {
-        sqlite3_bind_null(s, 6);
-    }
+    ngx_analytics_part_text(s, 6, &row->own);
+    ngx_analytics_part_text(s, 7, &row->properties);
 
     if (sqlite3_step(s) != SQLITE_DONE || sqlite3_reset(s) != SQLITE_OK) {
         return ngx_analytics_sqlite_failed(w->db, fail);
@@ -218,6 +215,20 @@ ngx_analytics_part_add(ngx_analytics_part_writer_t *w,
     ngx_analytics_part_count(&w->part, row);
 
     return NGX_OK;
+}
+
+
+/* Empty: NULL. */
+
+static void
+ngx_analytics_part_text(sqlite3_stmt *s, int n, ngx_str_t *text)
+{
+    if (text->len) {
+        sqlite3_bind_text(s, n, (char *) text->data, (int) text->len,
+                          SQLITE_STATIC);
+    } else {
+        sqlite3_bind_null(s, n);
+    }
 }
 
 

@@ -20,11 +20,12 @@
  *     users     id, name, events: how many of this part
  *     types     likewise
  *     rows      id, user, type, time (microseconds behind base), lag (what
- *               the time of receipt is more than time), properties (as they
- *               were sent, or NULL); those of a user who was erased have the
- *               user 0, which stands for none, and no properties
- *     events    for people, a view: id, user_id, type, time, received,
- *               properties; both times in RFC 3339
+ *               the time of receipt is more than time), own (the id that the
+ *               sender gave it, or NULL), properties (as they were sent, or
+ *               NULL); those of a user who was erased have the user 0, which
+ *               stands for none, and neither own nor properties
+ *     events    for people, a view: id, event_id (own), user_id, type, time,
+ *               received, properties; both times in RFC 3339
  *
  * with the indexes users(name), rows(user, time) and rows(time); ids are the
  * order of receipt.
@@ -72,7 +73,8 @@ typedef struct {
     int64_t                  time;           /* never TIME_NONE */
     ngx_str_t                user;           /* empty: erased */
     ngx_str_t                type;
-    ngx_str_t                properties;     /* empty: none */
+    ngx_str_t                own;            /* the sender's id; empty: none */
+    ngx_str_t                properties;     /* likewise */
 } ngx_analytics_row_t;
 
 
@@ -87,7 +89,18 @@ ngx_analytics_row_of(ngx_analytics_row_t *row, ngx_analytics_event_t *event,
                                                          : event->time;
     row->user = event->user;
     row->type = event->type;
+    row->own = event->id;
     row->properties = event->properties;
+}
+
+
+/* What is left of the row of a user who was erased. */
+static ngx_inline void
+ngx_analytics_row_erase(ngx_analytics_row_t *row)
+{
+    ngx_str_null(&row->user);
+    ngx_str_null(&row->own);
+    ngx_str_null(&row->properties);
 }
 
 

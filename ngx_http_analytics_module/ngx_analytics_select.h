@@ -61,8 +61,7 @@ ngx_analytics_filter_erase(ngx_analytics_filter_t *filter,
         && ngx_analytics_erasing_hides(filter->erasing, filter->key,
                                        &row->user, row->id))
     {
-        ngx_str_null(&row->user);
-        ngx_str_null(&row->properties);
+        ngx_analytics_row_erase(row);
     }
 }
 

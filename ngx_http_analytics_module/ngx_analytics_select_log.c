@@ -201,7 +201,7 @@ ngx_analytics_select_keep(ngx_analytics_select_log_t *s,
     }
 
     copy = malloc(sizeof(ngx_analytics_row_t) + row->user.len
-                  + row->type.len + row->properties.len);
+                  + row->type.len + row->own.len + row->properties.len);
     if (copy == NULL) {
         return NGX_ERROR;
     }
@@ -210,6 +210,7 @@ ngx_analytics_select_keep(ngx_analytics_select_log_t *s,
 
     p = ngx_analytics_select_copy((u_char *) (copy + 1), &copy->user);
     p = ngx_analytics_select_copy(p, &copy->type);
+    p = ngx_analytics_select_copy(p, &copy->own);
     (void) ngx_analytics_select_copy(p, &copy->properties);
 
     s->rows[s->n++] = copy;

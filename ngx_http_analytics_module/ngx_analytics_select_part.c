@@ -194,7 +194,8 @@ ngx_analytics_select_sql(char *sql, size_t size, ngx_uint_t shape)
 {
     const char  *what, *user, *type, *after, *order, *table;
 
-    what = "SELECT rows.id, time, lag, users.name, type, properties FROM rows";
+    what = "SELECT rows.id, time, lag, users.name, type, own, properties"
+           " FROM rows";
 
     type = (shape & NGX_ANALYTICS_SHAPE_TYPE) ? " AND type = ?4" : "";
     after = "";
@@ -437,8 +438,11 @@ ngx_analytics_select_part_next(ngx_analytics_select_part_t *s,
     row->user.data = (u_char *) sqlite3_column_text(s->statement, 3);
     row->user.len = (size_t) sqlite3_column_bytes(s->statement, 3);
 
-    row->properties.data = (u_char *) sqlite3_column_text(s->statement, 5);
-    row->properties.len = (size_t) sqlite3_column_bytes(s->statement, 5);
+    row->own.data = (u_char *) sqlite3_column_text(s->statement, 5);
+    row->own.len = (size_t) sqlite3_column_bytes(s->statement, 5);
+
+    row->properties.data = (u_char *) sqlite3_column_text(s->statement, 6);
+    row->properties.len = (size_t) sqlite3_column_bytes(s->statement, 6);
 
     type = sqlite3_column_int64(s->statement, 4);
 

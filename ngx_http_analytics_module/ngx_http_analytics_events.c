@@ -223,6 +223,7 @@ ngx_http_analytics_row_event(ngx_analytics_row_t *row,
 
     event->user = row->user;
     event->type = row->type;
+    event->id = row->own;
     event->properties = row->properties;
     event->time = row->time;
 }

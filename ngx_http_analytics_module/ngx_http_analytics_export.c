@@ -196,6 +196,10 @@ ngx_http_analytics_export_csv_start(ngx_http_analytics_stream_t *s)
 
     ngx_analytics_write_literal(&s->w, "id");
 
+    if (format->id.len) {
+        ngx_http_analytics_export_line(s, &format->id);
+    }
+
     ngx_http_analytics_export_line(s, &format->user);
 
     if (!format->constant) {
@@ -229,6 +233,10 @@ ngx_http_analytics_export_csv(ngx_http_analytics_stream_t *s,
     format = &s->conf->events->format;
 
     ngx_analytics_write_uint(&s->w, row->id);
+
+    if (format->id.len) {
+        ngx_http_analytics_export_line(s, &row->own);
+    }
 
     ngx_http_analytics_export_line(s, &row->user);
 

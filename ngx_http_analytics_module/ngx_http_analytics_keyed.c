@@ -16,6 +16,9 @@
 #include <openssl/evp.h>
 
 
+static ngx_uint_t ngx_http_analytics_key_same(
+    ngx_http_analytics_zone_t *zone, ngx_analytics_event_t *event,
+    ngx_analytics_key_t *key);
 static ngx_int_t ngx_http_analytics_key_conflict(
     ngx_http_analytics_post_t *post, ngx_uint_t index);
 
@@ -287,7 +290,7 @@ ngx_http_analytics_key_events(ngx_http_analytics_zone_t *zone,
             continue;
         }
 
-        if (key.digest != event->digest) {
+        if (!ngx_http_analytics_key_same(zone, event, &key)) {
             return ngx_http_analytics_key_conflict(post, range->index + n);
         }
 
@@ -303,6 +306,48 @@ ngx_http_analytics_key_events(ngx_http_analytics_zone_t *zone,
     range->index += range->n;
 
     return NGX_OK;
+}
+
+
+/*
+ * In answers, an event that was sent without a time has that of its receipt,
+ * and one without properties has "{}": it is the same one when it is sent
+ * again as it was read.
+ */
+
+static ngx_uint_t
+ngx_http_analytics_key_same(ngx_http_analytics_zone_t *zone,
+    ngx_analytics_event_t *event, ngx_analytics_key_t *key)
+{
+    ngx_uint_t             i, timed, empty;
+    ngx_analytics_event_t  sent;
+
+    if (key->digest == event->digest) {
+        return 1;
+    }
+
+    timed = (event->time == key->received);
+    empty = (event->properties.len == 2);
+
+    for (i = 1; i < 4; i++) {
+        sent = *event;
+
+        if (i & 1) {
+            sent.time = NGX_ANALYTICS_TIME_NONE;
+        }
+
+        if (i & 2) {
+            sent.properties.len = 0;
+        }
+
+        if ((timed || !(i & 1)) && (empty || !(i & 2))
+            && key->digest == ngx_analytics_event_digest(zone->sh, &sent))
+        {
+            return 1;
+        }
+    }
+
+    return 0;
 }
 
 

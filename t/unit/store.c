@@ -83,6 +83,19 @@ properties_of(const known_t *k, char *text)
 }
 
 
+/* The id that its sender gave it: every third has one. */
+
+static void
+own_of(const known_t *k, char *text)
+{
+    *text = '\0';
+
+    if (k->id % 3 == 0) {
+        sprintf(text, "own-%" PRIu64, k->id);
+    }
+}
+
+
 /*
  * Appends a record of events, most of which have times of their own; several
  * records may have one time of receipt.
@@ -91,7 +104,7 @@ properties_of(const known_t *k, char *text)
 static void
 append_at(ngx_uint_t n, int64_t now)
 {
-    char                   users[2][256], types[2][32], text[512];
+    char                   users[2][256], types[2][32], text[512], own[32];
     size_t                 len;
     u_char                *buf, *p;
     int64_t                received;
@@ -134,6 +147,7 @@ append_at(ngx_uint_t n, int64_t now)
         user_name(k->user, users[i % 2]);
         type_name(k->type, types[i % 2]);
         properties_of(k, text);
+        own_of(k, own);
 
         event.user.data = (u_char *) users[i % 2];
         event.user.len = strlen(users[i % 2]);
@@ -141,6 +155,8 @@ append_at(ngx_uint_t n, int64_t now)
         event.type.len = strlen(types[i % 2]);
         event.properties.data = (u_char *) text;
         event.properties.len = strlen(text);
+        event.id.data = (u_char *) own;
+        event.id.len = strlen(own);
 
         p = ngx_analytics_record_event_write(p, &event, i ? &previous : NULL);
         previous = event;
@@ -281,13 +297,15 @@ same_text(const ngx_str_t *text, const char *expected)
 static ngx_uint_t
 same_row(ngx_analytics_row_t *row, const known_t *k)
 {
-    char  user[256], type[32], properties[512];
+    char  user[256], type[32], own[32], properties[512];
 
     user_name(k->user, user);
     type_name(k->type, type);
+    own_of(k, own);
     properties_of(k, properties);
 
     if (k->erased) {
+        *own = '\0';
         *user = '\0';
         *properties = '\0';
     }
@@ -295,6 +313,7 @@ same_row(ngx_analytics_row_t *row, const known_t *k)
     return row->id == k->id && row->time == k->time
            && row->received == k->received
            && same_text(&row->user, user) && same_text(&row->type, type)
+           && same_text(&row->own, own)
            && same_text(&row->properties, properties);
 }
 

@@ -34,6 +34,7 @@ my $ROWS = 'SELECT \'{"id":\' || rows.id'
     . ' || \',"type":\' || json_quote(types.name)'
     . ' || \',"time":"\' || ' . sprintf($TIME, 'time + base.value')
     . ' || \',"received":"\' || ' . sprintf($TIME, 'time + lag + base.value')
+    . ' || coalesce(\',"event_id":\' || json_quote(own), \'\')'
     . ' || coalesce(\',"properties":\' || properties, \'\') || \'}\''
     . ' FROM rows JOIN part AS base ON base.name = \'base\''
     . ' JOIN types ON types.id = rows.type'
