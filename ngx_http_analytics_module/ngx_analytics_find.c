@@ -53,6 +53,8 @@ static ngx_int_t ngx_analytics_find_best(ngx_analytics_find_t *f,
     ngx_analytics_source_t **best, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_find_open_next(ngx_analytics_find_t *f,
     ngx_analytics_fail_t *fail);
+static ngx_int_t ngx_analytics_find_open_log(ngx_analytics_find_t *f,
+    ngx_analytics_source_t *source, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_find_advance(ngx_analytics_find_t *f,
     ngx_analytics_source_t *source, ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_analytics_find_lost(ngx_analytics_find_t *f,
@@ -74,6 +76,10 @@ ngx_analytics_find_open(ngx_analytics_find_conf_t *conf,
 
     f->conf = *conf;
     f->conf.filter.end = conf->seq;
+
+    if (conf->memory == 0) {
+        f->conf.memory = NGX_ANALYTICS_FIND_MEMORY;
+    }
 
     if (conf->key) {
         f->conf.filter.erasing = &f->erasing;
@@ -457,39 +463,13 @@ static ngx_int_t
 ngx_analytics_find_open_next(ngx_analytics_find_t *f,
     ngx_analytics_fail_t *fail)
 {
-    uint64_t                 most;
-    ngx_int_t                rc;
     ngx_analytics_db_t      *db;
     ngx_analytics_source_t  *source;
 
     source = &f->sources[f->opened++];
 
     if (source->log) {
-        most = (f->conf.limit > UINT64_MAX - f->conf.skip)
-               ? UINT64_MAX : f->conf.limit + f->conf.skip;
-
-        rc = ngx_analytics_select_log_open(&source->select.log, f->conf.dir,
-                                  f->conf.path, source->part.from,
-                                  source->part.to, &f->conf.filter, most,
-                                  f->conf.stop, fail);
-        source->open = 1;
-
-        if (rc == NGX_ERROR && fail->err == 0) {
-
-            /* the log does not reach back so far */
-
-            f->incomplete = 1;
-            rc = NGX_OK;
-
-        } else if (f->stored && source->select.log.begin > source->part.from)
-        {
-            /* from 0 on, it is what there is */
-
-            f->incomplete = 1;
-        }
-
-        return (rc == NGX_OK) ? ngx_analytics_find_advance(f, source, fail)
-                              : rc;
+        return ngx_analytics_find_open_log(f, source, fail);
     }
 
     db = ngx_analytics_db_get(f->conf.path, &source->part, fail);
@@ -513,6 +493,42 @@ ngx_analytics_find_open_next(ngx_analytics_find_t *f,
 }
 
 
+/* A piece of the log: from the beginning, or behind what it gave before. */
+
+static ngx_int_t
+ngx_analytics_find_open_log(ngx_analytics_find_t *f,
+    ngx_analytics_source_t *source, ngx_analytics_fail_t *fail)
+{
+    uint64_t   most;
+    ngx_int_t  rc;
+
+    most = (f->conf.limit > UINT64_MAX - f->conf.skip)
+           ? UINT64_MAX : f->conf.limit + f->conf.skip;
+
+    rc = ngx_analytics_select_log_open(&source->select.log, f->conf.dir,
+                                       f->conf.path, source->part.from,
+                                       source->part.to, &f->conf.filter, most,
+                                       f->conf.memory, f->conf.stop, fail);
+    source->open = 1;
+
+    if (rc == NGX_ERROR && fail->err == 0) {
+
+        /* the log does not reach back so far */
+
+        f->incomplete = 1;
+        rc = NGX_OK;
+
+    } else if (f->stored && source->select.log.begin > source->part.from) {
+
+        /* from 0 on, it is what there is */
+
+        f->incomplete = 1;
+    }
+
+    return (rc == NGX_OK) ? ngx_analytics_find_advance(f, source, fail) : rc;
+}
+
+
 /* Takes the source's next row, or closes it. */
 
 static ngx_int_t
@@ -532,6 +548,10 @@ ngx_analytics_find_advance(ngx_analytics_find_t *f,
     if (rc == NGX_DONE) {
         if (source->log) {
             ngx_analytics_select_log_close(&source->select.log);
+
+            if (source->select.log.more) {
+                return ngx_analytics_find_open_log(f, source, fail);
+            }
 
         } else {
             ngx_analytics_select_part_close(&source->select.part);

@@ -15,6 +15,13 @@
 #include "ngx_analytics_select.h"
 
 
+/*
+ * Rows of the log are sorted in memory.  What has no room there is found by
+ * reading that piece of the log again, when those before it were taken.
+ */
+#define NGX_ANALYTICS_FIND_MEMORY  (32 * 1024 * 1024)
+
+
 typedef struct ngx_analytics_find_s  ngx_analytics_find_t;
 
 
@@ -26,6 +33,8 @@ typedef struct {
     uint64_t                 seq;            /* before this event; 0: all */
     uint64_t                 skip;
     uint64_t                 limit;          /* UINT64_MAX: all */
+    size_t                   memory;         /* for rows of the log; 0: that */
+                                             /* of NGX_ANALYTICS_FIND_MEMORY */
     ngx_analytics_filter_t   filter;         /* texts last as long as it */
     volatile ngx_uint_t     *stop;           /* set to 1 by anybody: give up */
 } ngx_analytics_find_conf_t;

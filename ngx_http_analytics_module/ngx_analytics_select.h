@@ -99,21 +99,26 @@ void ngx_analytics_select_part_close(ngx_analytics_select_part_t *s);
 /*
  * The log from one position up to another one, both of records; damage is
  * passed over: ngx_analytics_select_log.c.  Those that match, most of them at
- * most, are copied and sorted by open().  NGX_OK, NGX_ABORT, or NGX_ERROR and
- * *fail; close in all cases.
+ * most, are copied and sorted by open(), so many that they take about twice as
+ * many bytes at most: with "more", others follow behind them in the order, for
+ * another open() with "after".
+ * NGX_OK, NGX_ABORT, or NGX_ERROR and *fail; close in all cases.
  */
 typedef struct {
     ngx_analytics_row_t    **rows;           /* texts lie behind them */
     size_t                   n;
     size_t                   size;
+    size_t                   bytes;          /* of all rows */
     size_t                   next;
     uint64_t                 begin;          /* of the first segment read */
+    ngx_uint_t               more;           /* none behind this is kept: */
+    ngx_analytics_row_t      last;           /* time and id */
 } ngx_analytics_select_log_t;
 
 ngx_int_t ngx_analytics_select_log_open(ngx_analytics_select_log_t *s,
     int dir, const char *path, uint64_t from, uint64_t to,
-    ngx_analytics_filter_t *filter, uint64_t most, volatile ngx_uint_t *stop,
-    ngx_analytics_fail_t *fail);
+    ngx_analytics_filter_t *filter, uint64_t most, size_t bytes,
+    volatile ngx_uint_t *stop, ngx_analytics_fail_t *fail);
 
 /* NGX_OK or NGX_DONE. */
 ngx_int_t ngx_analytics_select_log_next(ngx_analytics_select_log_t *s,

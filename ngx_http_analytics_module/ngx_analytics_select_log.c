@@ -9,9 +9,15 @@
 #include "ngx_analytics_select.h"
 #include "ngx_analytics_reader.h"
 
+#if defined(__GLIBC__)
+#include <malloc.h>
+#endif
+
 
 #define NGX_ANALYTICS_SELECT_LEAST  256
 #define NGX_ANALYTICS_SELECT_SLACK  1024     /* rows beyond those wanted */
+#define NGX_ANALYTICS_SELECT_MUCH   (1024 * 1024)       /* bytes, to be kept */
+
 
 
 static ngx_int_t ngx_analytics_select_record(ngx_analytics_select_log_t *s,
@@ -19,8 +25,11 @@ static ngx_int_t ngx_analytics_select_record(ngx_analytics_select_log_t *s,
 static ngx_int_t ngx_analytics_select_keep(ngx_analytics_select_log_t *s,
     ngx_analytics_row_t *row);
 static u_char *ngx_analytics_select_copy(u_char *p, ngx_str_t *text);
+static size_t ngx_analytics_select_size(ngx_analytics_row_t *row);
 static void ngx_analytics_select_sort(ngx_analytics_select_log_t *s,
     ngx_analytics_filter_t *filter, uint64_t most);
+static void ngx_analytics_select_cut(ngx_analytics_select_log_t *s,
+    size_t bytes);
 static int ngx_analytics_select_sort_cmp(const void *one, const void *two,
     void *filter);
 
@@ -94,8 +103,8 @@ ngx_analytics_filter_cmp(ngx_analytics_filter_t *filter,
 ngx_int_t
 ngx_analytics_select_log_open(ngx_analytics_select_log_t *s, int dir,
     const char *path, uint64_t from, uint64_t to,
-    ngx_analytics_filter_t *filter, uint64_t most, volatile ngx_uint_t *stop,
-    ngx_analytics_fail_t *fail)
+    ngx_analytics_filter_t *filter, uint64_t most, size_t bytes,
+    volatile ngx_uint_t *stop, ngx_analytics_fail_t *fail)
 {
     ngx_int_t               rc;
     ngx_analytics_reader_t  reader;
@@ -134,6 +143,11 @@ ngx_analytics_select_log_open(ngx_analytics_select_log_t *s, int dir,
         {
             ngx_analytics_select_sort(s, filter, most);
         }
+
+        if (s->bytes / 2 > bytes) {
+            ngx_analytics_select_sort(s, filter, most);
+            ngx_analytics_select_cut(s, bytes);
+        }
     }
 
     ngx_analytics_reader_close(&reader);
@@ -168,6 +182,10 @@ ngx_analytics_select_record(ngx_analytics_select_log_t *s,
 
         ngx_analytics_filter_erase(filter, &row);
 
+        if (s->more && ngx_analytics_filter_cmp(filter, &row, &s->last) > 0) {
+            continue;
+        }
+
         if (ngx_analytics_filter_match(filter, &row)
             && ngx_analytics_select_keep(s, &row) != NGX_OK)
         {
@@ -200,8 +218,7 @@ ngx_analytics_select_keep(ngx_analytics_select_log_t *s,
         s->size = size;
     }
 
-    copy = malloc(sizeof(ngx_analytics_row_t) + row->user.len
-                  + row->type.len + row->own.len + row->properties.len);
+    copy = malloc(ngx_analytics_select_size(row));
     if (copy == NULL) {
         return NGX_ERROR;
     }
@@ -214,8 +231,17 @@ ngx_analytics_select_keep(ngx_analytics_select_log_t *s,
     (void) ngx_analytics_select_copy(p, &copy->properties);
 
     s->rows[s->n++] = copy;
+    s->bytes += ngx_analytics_select_size(row);
 
     return NGX_OK;
+}
+
+
+static size_t
+ngx_analytics_select_size(ngx_analytics_row_t *row)
+{
+    return sizeof(ngx_analytics_row_t) + row->user.len + row->type.len
+           + row->own.len + row->properties.len;
 }
 
 
@@ -244,7 +270,26 @@ ngx_analytics_select_sort(ngx_analytics_select_log_t *s,
     }
 
     while (s->n > most) {
-        free(s->rows[--s->n]);
+        s->bytes -= ngx_analytics_select_size(s->rows[--s->n]);
+        free(s->rows[s->n]);
+    }
+}
+
+
+/* Leaves the first ones, and one at least. */
+
+static void
+ngx_analytics_select_cut(ngx_analytics_select_log_t *s, size_t bytes)
+{
+    while (s->n > 1 && s->bytes > bytes) {
+        s->bytes -= ngx_analytics_select_size(s->rows[--s->n]);
+        free(s->rows[s->n]);
+
+        s->more = 1;
+    }
+
+    if (s->more) {
+        s->last = *s->rows[s->n - 1];
     }
 }
 
@@ -281,4 +326,17 @@ ngx_analytics_select_log_close(ngx_analytics_select_log_t *s)
 
     free(s->rows);
     s->rows = NULL;
+
+#if defined(__GLIBC__)
+
+    /*
+     * Each thread of a pool may have a heap of its own: what one has freed is
+     * of no use to the next that reads the log.
+     */
+
+    if (s->bytes > NGX_ANALYTICS_SELECT_MUCH) {
+        (void) malloc_trim(0);
+    }
+
+#endif
 }

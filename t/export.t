@@ -479,4 +479,57 @@ subtest 'who leaves in the middle does not disturb who stays' => sub {
 close $lease;
 $client->close;
 $big->stop;
+
+
+# Without a store, what is asked for is sorted in memory: not all at once.
+
+subtest 'without a store it takes a bounded memory' => sub {
+    plan skip_all => 'sanitizers have memory of their own'
+        if $ENV{ANALYTICS_PRELOAD};
+
+    my $plain = Analytics::Test->new(zone => '16m', path => 1,
+        log => 'sync off;', workers => 1)->start;
+    my $list = join "\n", map { sprintf
+        '{"user_id":"u%d","event_type":"t","timestamp":"2024-01-01T00:%02d:00Z"'
+            . ',"metadata":{"pad":"%s"}}', $_, $_ * 7 % 60, 'x' x 1000
+    } 1 .. 5000;
+
+    $plain->post('/events/', $list, type => 'application/x-ndjson')->{status}
+        == 201 or die "not taken\n" for 1 .. 22;
+
+    my ($pid) = $plain->workers;
+    my ($before, $most, $events, $wrong, $last) = (rss($pid), 0, 0, 0, '');
+    my ($socket, $rest) = begin($plain, '/events/export');
+
+    drain($socket, sub {
+        my $rss = rss($pid);
+
+        $most  = $rss if $rss > $most;
+        $rest .= $_[0];
+
+        # by time and then by id, none missing and none twice
+
+        while ($rest =~ /"id":(\d+),.*?"timestamp":"([^"]+)".*\n/g) {
+            my $at = sprintf '%s %09d', $2, $1;
+
+            $events++;
+            $wrong++ if $at le $last;
+            $last = $at;
+        }
+
+        substr $rest, 0, 1 + rindex($rest, "\n"), '';
+    });
+
+    is $events, 110_000, 'all events';
+    is $wrong, 0, 'in their order';
+
+    note sprintf '%.1f MB before, %.1f MB at most', map { $_ / $MB } $before,
+        $most;
+
+    cmp_ok $most - $before, '<', 90 * $MB, 'a part of them at a time';
+
+    $plain->stop;
+};
+
+
 done_testing;

@@ -353,6 +353,7 @@ question(known_t **rows)
     conf.filter.known = rnd(2);
     conf.filter.since = rnd(5) ? INT64_MIN : BASE + (int64_t) rnd(60) * 1000000;
     conf.skip = rnd(2) ? 0 : rnd(40);
+    conf.memory = rnd(2) ? 0 : 1 + rnd(20000);
     conf.limit = rnd(8) ? rnd(100) : UINT64_MAX;
 
     conf.filter.from = rnd(2) ? INT64_MIN : random_time();
