@@ -143,8 +143,8 @@ static const malformed_t  malformed[] = {
     { "more events than said", 1, payload("\x00\x01\x01ut\x18") },
     { "no event", 0, payload("\x00\x01\x01ut") },
     { "a key that is cut", 0,
-      payload("\x80hashhash................\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0"
-              ) },
+      payload("\x80hashhash................\0\0\0\0"
+              "\0\0\0\0\0\0\0\0\0\0\0\0\0\0\0") },
     { "a key's hash that is cut", 0, payload("\x80hash") },
     { "a key of no hash", 0,
       payload("\x80\0\0\0\0\0\0\0\0................\0\0\0\0"
