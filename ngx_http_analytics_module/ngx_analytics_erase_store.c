@@ -200,29 +200,35 @@ ngx_analytics_erase_file(ngx_analytics_erase_parts_t *e, const char *name)
 }
 
 
-/* Its name is to stay, which says what is missing. */
+/*
+ * Its name is to stay, which says what is missing.  Not in place, as somebody
+ * may have it mapped.
+ */
 
 static ngx_int_t
 ngx_analytics_erase_bad(ngx_analytics_erase_parts_t *e, const char *name)
 {
-    int  fd, rc;
+    int  fd;
 
-    fd = openat(e->dir, name, O_WRONLY|O_TRUNC|O_CLOEXEC);
+    fd = openat(e->dir, NGX_ANALYTICS_PART_TEMP,
+                O_WRONLY|O_CREAT|O_TRUNC|O_CLOEXEC, 0600);
 
     if (fd == -1) {
-        ngx_analytics_failed(e->fail, "open()", e->path, name);
+        ngx_analytics_failed(e->fail, "open()", e->path,
+                             NGX_ANALYTICS_PART_TEMP);
         return NGX_ERROR;
-    }
-
-    rc = fsync(fd);
-
-    if (rc == -1) {
-        ngx_analytics_failed(e->fail, "fsync()", e->path, name);
     }
 
     (void) close(fd);
 
-    return (rc == -1) ? NGX_ERROR : NGX_OK;
+    /* the directory is synced when all is done */
+
+    if (renameat(e->dir, NGX_ANALYTICS_PART_TEMP, e->dir, name) == -1) {
+        ngx_analytics_failed(e->fail, "rename() to", e->path, name);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
 }
 
 

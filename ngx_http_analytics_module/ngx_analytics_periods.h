@@ -150,7 +150,12 @@ ngx_int_t ngx_analytics_periods_erase(int dir, const char *path,
     ngx_int_t (*progress)(void *ctx), void *ctx, ngx_analytics_fail_t *fail);
 
 
-/* Reading, one file or several: ngx_analytics_periods_read.c. */
+/*
+ * Reading, one file or several: ngx_analytics_periods_read.c.
+ *
+ * Who is to be erased is hidden while a period is counted: in one whose last
+ * event came behind that, a count is of what the user did afterwards.
+ */
 typedef struct {
     uint64_t                 last;           /* as in the table */
     ino_t                    inode;

@@ -163,7 +163,8 @@ ngx_analytics_period_rest(ngx_analytics_periods_erase_t *e,
     while ((rc = ngx_analytics_period_next(file, &user, &count, e->fail))
            == NGX_OK)
     {
-        if (ngx_analytics_erasing_hides(e->erasing, e->key, &user, 0)) {
+        if (ngx_analytics_erasing_hides(e->erasing, e->key, &user, file->last))
+        {
             *erased = 1;
             continue;
         }

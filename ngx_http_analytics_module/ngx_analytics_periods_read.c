@@ -294,7 +294,8 @@ ngx_analytics_periods_read_row(ngx_analytics_periods_read_t *r,
         rc = ngx_analytics_period_next(&r->file, user, count, fail);
 
     } while (rc == NGX_OK
-             && ngx_analytics_erasing_hides(&r->erasing, r->key, user, 0));
+             && ngx_analytics_erasing_hides(&r->erasing, r->key, user,
+                                            r->file.last));
 
     if (rc == NGX_DONE) {
         ngx_analytics_period_close(&r->file);

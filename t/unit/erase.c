@@ -671,6 +671,7 @@ test_damage(void)
     u_char                      byte;
     uint64_t                   *positions;
     ngx_uint_t                  i, n, known_before;
+    struct stat                 st;
     ngx_analytics_fail_t        fail;
     ngx_analytics_item_t        item;
     ngx_analytics_reader_t      reader;
@@ -712,11 +713,20 @@ test_damage(void)
 
     free(positions);
 
+    fd = openat(the_log.dir, "00000000000000000001-00000000000000000002.db.bad",
+                O_RDONLY);
+    must(fd != -1);
+
     (void) ask();
     must(carry_out());
 
     is_u64(files_with(VICTIM, NULL) + files_with(SECRET, NULL), 0,
            "what is damaged does not tell either");
+
+    must(fstat(fd, &st) == 0);
+    is_u64((uint64_t) st.st_size, strlen(VICTIM),
+           "who has such a file mapped can go on reading it");
+    close(fd);
 
     snprintf(bad, sizeof(bad), "%s.bad", name);
     ok(inode(name) == 0 && inode(bad) != 0,

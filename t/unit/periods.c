@@ -221,6 +221,41 @@ test_erased(void)
 }
 
 
+/* What somebody does who was to be erased before is somebody new's. */
+
+static void
+test_back(void)
+{
+    ngx_analytics_fail_t     fail;
+    ngx_analytics_erasing_t  list;
+
+    begin();
+
+    event("ann", AT(1));
+    event("bob", AT(2));
+
+    must(count(AT(10)) == 1);
+
+    erasing("ann");
+    must(ngx_analytics_erasing_read(the_log.dir, the_log.path, &list, &fail)
+         == NGX_OK);
+
+    event("ann", AT(11));
+    event("bob", AT(12));
+
+    must(count(AT(20)) == 1);
+    counted("0:bob=1 1:ann=1 1:bob=1", "who is back is shown");
+
+    must(ngx_analytics_periods_erase(the_log.dir, the_log.path,
+                                     the_log.control->key, &list, NULL, NULL,
+                                     &fail)
+         == NGX_OK);
+
+    erasing(NULL);
+    counted("0:bob=1 1:ann=1 1:bob=1", "and is not erased once more");
+}
+
+
 /* What is too old is not there any more, also where nothing comes after it. */
 
 static void
@@ -600,6 +635,7 @@ main(void)
 
     test_each();
     test_erased();
+    test_back();
     test_retain();
     test_damaged();
     test_lost();
