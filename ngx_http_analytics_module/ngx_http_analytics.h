@@ -162,9 +162,12 @@ struct ngx_http_analytics_zone_s {
     ngx_http_analytics_job_t  checkpoint;
     ngx_http_analytics_job_t  store_job;
     ngx_msec_t                stored;         /* when it was looked at last */
+    ngx_analytics_tail_t      store_tail;     /* what is synced for it */
     uint64_t                  store_from;     /* told by the last look, or 0 */
     ngx_atomic_uint_t         store_bad;      /* files put aside by then */
     int64_t                   period_next;    /* when one is over */
+    int64_t                   period_now;     /* nothing is recorded before */
+                                              /* that any more; or 0 */
     ngx_msec_t                period_looked;  /* for one to count again: */
     ngx_uint_t                period_look;    /* when, and that it is due */
     ngx_msec_t                period_wait;    /* since counting failed, */
@@ -750,6 +753,7 @@ void ngx_http_analytics_retain_end(ngx_http_analytics_zone_t *zone,
  * Counts users by period, and whether that is to be done:
  * ngx_http_analytics_counts.c.
  */
+void ngx_http_analytics_counts_begin(ngx_http_analytics_zone_t *zone);
 void ngx_http_analytics_counts_close(ngx_http_analytics_zone_t *zone);
 ngx_uint_t ngx_http_analytics_counts_due(ngx_http_analytics_zone_t *zone);
 

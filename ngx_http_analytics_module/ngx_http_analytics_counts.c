@@ -54,13 +54,10 @@ ngx_http_analytics_counts_due(ngx_http_analytics_zone_t *zone)
  */
 
 void
-ngx_http_analytics_counts_close(ngx_http_analytics_zone_t *zone)
+ngx_http_analytics_counts_begin(ngx_http_analytics_zone_t *zone)
 {
-    ngx_int_t                     rc;
-    ngx_analytics_fail_t          fail;
-    ngx_analytics_periods_conf_t  conf;
-
-    ngx_memzero(&conf, sizeof(ngx_analytics_periods_conf_t));
+    ngx_int_t             rc;
+    ngx_analytics_fail_t  fail;
 
     rc = ngx_http_analytics_enter(zone, 1);
 
@@ -70,16 +67,24 @@ ngx_http_analytics_counts_close(ngx_http_analytics_zone_t *zone)
         return;
     }
 
-    conf.now = ngx_analytics_log_touch(&zone->log, ngx_http_analytics_now());
-    conf.tail = ngx_analytics_log_position(&zone->log);
+    zone->period_now = ngx_analytics_log_touch(&zone->log,
+                                               ngx_http_analytics_now());
 
     ngx_analytics_log_unlock(&zone->log);
+}
 
-    if (ngx_analytics_log_sync(&zone->log, &fail) != NGX_OK) {
-        ngx_http_analytics_counts_failed(zone, &fail);
-        return;
-    }
 
+void
+ngx_http_analytics_counts_close(ngx_http_analytics_zone_t *zone)
+{
+    ngx_int_t                     rc;
+    ngx_analytics_fail_t          fail;
+    ngx_analytics_periods_conf_t  conf;
+
+    ngx_memzero(&conf, sizeof(ngx_analytics_periods_conf_t));
+
+    conf.now = zone->period_now;
+    conf.tail = zone->store_tail.position;
     conf.dir = zone->log.dir;
     conf.path = zone->log.path;
     conf.key = zone->log.control->key;

@@ -23,6 +23,8 @@
 #endif
 
 
+static ngx_int_t ngx_http_analytics_store_begin(
+    ngx_http_analytics_zone_t *zone);
 static void ngx_http_analytics_store_work(ngx_http_analytics_zone_t *zone);
 static ngx_int_t ngx_http_analytics_store_steps(
     ngx_http_analytics_zone_t *zone, ngx_analytics_store_conf_t *conf);
@@ -131,7 +133,10 @@ ngx_http_analytics_store_run(ngx_http_analytics_zone_t *zone)
     /* locks that others wait for are not taken by who stands back */
 
     ngx_http_analytics_retain_begin(zone);
-    ngx_http_analytics_job_aside(zone, ngx_http_analytics_store_work, 1);
+
+    if (ngx_http_analytics_store_begin(zone) == NGX_OK) {
+        ngx_http_analytics_job_aside(zone, ngx_http_analytics_store_work, 1);
+    }
 
     if (zone->store_from) {
         ngx_http_analytics_retain_end(zone, zone->store_from);
@@ -142,29 +147,47 @@ ngx_http_analytics_store_run(ngx_http_analytics_zone_t *zone)
 
 
 /*
- * A part holds what is synced only.  The sync is done once for all that there
- * is to do: what comes meanwhile is for the next time.
+ * A part holds what is synced only, and so does what is counted.  The sync is
+ * done once for all that there is to do: what comes meanwhile is for the next
+ * time.
  */
+
+static ngx_int_t
+ngx_http_analytics_store_begin(ngx_http_analytics_zone_t *zone)
+{
+    ngx_analytics_fail_t  fail;
+
+    zone->period_now = 0;
+
+    if (ngx_http_analytics_counts_due(zone)) {
+        ngx_http_analytics_counts_begin(zone);
+    }
+
+    if (!zone->store && zone->period_now == 0) {
+        return NGX_DECLINED;
+    }
+
+    ngx_http_analytics_store_tail(zone, &zone->store_tail);
+
+    if (ngx_analytics_log_sync(&zone->log, &fail) != NGX_OK) {
+        ngx_http_analytics_store_failed(zone, &fail);
+        return NGX_ERROR;
+    }
+
+    return NGX_OK;
+}
+
 
 static void
 ngx_http_analytics_store_work(ngx_http_analytics_zone_t *zone)
 {
-    ngx_analytics_tail_t        tail;
-    ngx_analytics_fail_t        fail;
     ngx_analytics_store_conf_t  conf;
 
-    if (ngx_http_analytics_counts_due(zone)) {
+    if (zone->period_now) {
         ngx_http_analytics_counts_close(zone);
     }
 
     if (!zone->store) {
-        return;
-    }
-
-    ngx_http_analytics_store_tail(zone, &tail);
-
-    if (ngx_analytics_log_sync(&zone->log, &fail) != NGX_OK) {
-        ngx_http_analytics_store_failed(zone, &fail);
         return;
     }
 
@@ -173,8 +196,8 @@ ngx_http_analytics_store_work(ngx_http_analytics_zone_t *zone)
     conf.dir = zone->log.dir;
     conf.path = zone->log.path;
     conf.log_id = zone->log.control->id;
-    conf.synced = tail.position;
-    conf.seq = tail.seq;
+    conf.synced = zone->store_tail.position;
+    conf.seq = zone->store_tail.seq;
     conf.now = ngx_http_analytics_now();
     conf.keep_time = zone->keep_time;
     conf.keep_size = zone->keep_size;
