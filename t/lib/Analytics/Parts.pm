@@ -34,7 +34,8 @@ my $ROWS = 'SELECT \'{"id":\' || rows.id'
     . ' || \',"type":\' || json_quote(types.name)'
     . ' || \',"time":"\' || ' . sprintf($TIME, 'time + base.value')
     . ' || \',"received":"\' || ' . sprintf($TIME, 'time + lag + base.value')
-    . ' || coalesce(\',"event_id":\' || json_quote(own), \'\')'
+    . ' || CASE WHEN own IS NULL THEN \'\''
+    . ' ELSE \',"event_id":\' || json_quote(own) END'
     . ' || coalesce(\',"properties":\' || properties, \'\') || \'}\''
     . ' FROM rows JOIN part AS base ON base.name = \'base\''
     . ' JOIN types ON types.id = rows.type'
