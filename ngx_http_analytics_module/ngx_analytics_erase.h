@@ -83,8 +83,8 @@ ngx_uint_t ngx_analytics_erase_record(u_char *p, ngx_analytics_record_t *r,
 /*
  * Writes those of the log's segments anew that end at a position or before
  * and say something of the users, or are damaged: damaged bytes become 0.
- * Nobody else may do so meanwhile.  progress may be NULL; anything but NGX_OK
- * gives up.  *events is how many were changed.
+ * Nobody else may do so meanwhile.  progress may be NULL, and is called behind
+ * each; anything but NGX_OK gives up.  *events is how many were changed.
  * NGX_OK, NGX_ABORT, or NGX_ERROR and *fail.
  */
 ngx_int_t ngx_analytics_erase_log(int dir, const char *path,
@@ -98,10 +98,15 @@ ngx_int_t ngx_analytics_erase_log(int dir, const char *path,
  *
  * The same for the parts of the store that have rows of the users.  The
  * caller has the lease.  *rows is how many.
+ *
+ * turn may be NULL; when a part was written, anything but NGX_OK ends it with
+ * NGX_AGAIN: others want the lease, who may merge what was not looked at.
+ * Only when NGX_OK comes back nothing of the users is left.
  */
 ngx_int_t ngx_analytics_erase_store(int dir, const char *path, u_char *log_id,
     const uint64_t key[2], ngx_analytics_erasing_t *erasing,
-    ngx_int_t (*progress)(void *ctx), void *ctx, uint64_t *rows,
+    ngx_int_t (*progress)(void *ctx), ngx_int_t (*turn)(void *ctx),
+    void *ctx, uint64_t *rows,
     ngx_analytics_fail_t *fail);
 
 

@@ -30,6 +30,7 @@ typedef struct {
     ngx_int_t                 (*progress)(void *ctx);
     void                       *ctx;
     uint64_t                    rows;
+    ngx_uint_t                  written;     /* a part was */
     ngx_analytics_fail_t       *fail;
 } ngx_analytics_erase_parts_t;
 
@@ -57,8 +58,8 @@ static ngx_int_t ngx_analytics_erase_bad(ngx_analytics_erase_parts_t *e,
 ngx_int_t
 ngx_analytics_erase_store(int dir, const char *path, u_char *log_id,
     const uint64_t key[2], ngx_analytics_erasing_t *erasing,
-    ngx_int_t (*progress)(void *ctx), void *ctx, uint64_t *rows,
-    ngx_analytics_fail_t *fail)
+    ngx_int_t (*progress)(void *ctx), ngx_int_t (*turn)(void *ctx), void *ctx,
+    uint64_t *rows, ngx_analytics_fail_t *fail)
 {
     char                         *names, *name;
     ngx_int_t                     rc;
@@ -73,6 +74,7 @@ ngx_analytics_erase_store(int dir, const char *path, u_char *log_id,
     e.progress = progress;
     e.ctx = ctx;
     e.rows = 0;
+    e.written = 0;
     e.fail = fail;
 
     /* one whose writer was killed */
@@ -87,6 +89,10 @@ ngx_analytics_erase_store(int dir, const char *path, u_char *log_id,
 
         if (rc == NGX_OK && progress && progress(ctx) != NGX_OK) {
             rc = NGX_ABORT;
+        }
+
+        if (rc == NGX_OK && e.written && turn && turn(ctx) != NGX_OK) {
+            rc = NGX_AGAIN;
         }
     }
 
@@ -366,6 +372,8 @@ ngx_analytics_erase_rewrite(ngx_analytics_erase_parts_t *e,
     ngx_analytics_part_writer_t  *w;
 
     ngx_analytics_fault_stop("erase.part");
+
+    e->written = 1;
 
     w = ngx_analytics_part_create(e->dir, e->path, e->log_id, 0, e->fail);
 

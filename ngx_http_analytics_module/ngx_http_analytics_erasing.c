@@ -14,6 +14,7 @@
 #include "ngx_analytics_erase.h"
 #include "ngx_analytics_fault.h"
 #include "ngx_analytics_periods.h"
+#include "ngx_analytics_store.h"
 
 
 /* What is done to the list while nobody else does. */
@@ -22,6 +23,19 @@ typedef enum {
     NGX_HTTP_ANALYTICS_ERASING_SET,
     NGX_HTTP_ANALYTICS_ERASING_REMOVE
 } ngx_http_analytics_erasing_e;
+
+
+/* how long others may fill the store, msec, before an erasure goes on */
+#define NGX_HTTP_ANALYTICS_TURN        2000
+#define NGX_HTTP_ANALYTICS_TURN_PAUSE  50
+
+
+/* The store's lease, which others need, too. */
+typedef struct {
+    ngx_http_analytics_zone_t  *zone;
+    ngx_analytics_fail_t       *fail;
+    int                         fd;
+} ngx_http_analytics_turn_t;
 
 
 static ngx_int_t ngx_http_analytics_erasing_change(
@@ -45,6 +59,11 @@ static ngx_int_t ngx_http_analytics_erasing_begin(
 static ngx_int_t ngx_http_analytics_erasing_files(
     ngx_http_analytics_zone_t *zone, ngx_analytics_erasing_t *users,
     uint64_t end, uint64_t *events, ngx_analytics_fail_t *fail);
+static ngx_int_t ngx_http_analytics_erasing_parts(
+    ngx_http_analytics_turn_t *turn, ngx_analytics_erasing_t *users,
+    uint64_t *rows);
+static ngx_int_t ngx_http_analytics_erasing_turn(void *ctx);
+static ngx_int_t ngx_http_analytics_erasing_due(void *ctx);
 static ngx_int_t ngx_http_analytics_erasing_aside(
     ngx_http_analytics_zone_t *zone, ngx_analytics_fail_t *fail);
 static ngx_uint_t ngx_http_analytics_ends(const char *name,
@@ -354,39 +373,39 @@ ngx_http_analytics_erasing_begin(ngx_http_analytics_zone_t *zone,
 }
 
 
-/* Meanwhile nobody fills the store from what is being changed. */
+/*
+ * Nobody fills the store from a file while it is changed.  Between two files
+ * who has to may do so: what is made from a segment that was not changed yet
+ * is changed with all other parts, behind the log.
+ */
 
 static ngx_int_t
 ngx_http_analytics_erasing_files(ngx_http_analytics_zone_t *zone,
     ngx_analytics_erasing_t *users, uint64_t end, uint64_t *events,
     ngx_analytics_fail_t *fail)
 {
-    int                   fd;
-    uint64_t              rows;
-    ngx_int_t             rc;
-    ngx_analytics_log_t  *log;
+    uint64_t                    rows;
+    ngx_int_t                   rc;
+    ngx_analytics_log_t        *log;
+    ngx_http_analytics_turn_t   turn;
 
     log = &zone->log;
 
-    fd = ngx_http_analytics_lease_wait(zone, "lock.store", fail);
+    turn.zone = zone;
+    turn.fail = fail;
+    turn.fd = ngx_http_analytics_lease_wait(zone, "lock.store", fail);
 
-    if (fd == -1) {
+    if (turn.fd == -1) {
         return NGX_ERROR;
     }
 
     rows = 0;
 
     rc = ngx_analytics_erase_log(log->dir, log->path, log->control->key, end,
-                                 users, 0,
-                                 ngx_http_analytics_erasing_progress, zone,
-                                 events, fail);
+                                 users, 0, ngx_http_analytics_erasing_turn,
+                                 &turn, events, fail);
     if (rc == NGX_OK) {
-        rc = ngx_analytics_erase_store(log->dir, log->path, log->control->id,
-                                 log->control->key, users,
-                                 ngx_http_analytics_erasing_progress, zone,
-                                 &rows, fail);
-
-        (void) ngx_atomic_fetch_add(&zone->shared->erased, 1);
+        rc = ngx_http_analytics_erasing_parts(&turn, users, &rows);
     }
 
     ngx_analytics_fault_stop("erase.parts");
@@ -405,9 +424,91 @@ ngx_http_analytics_erasing_files(ngx_http_analytics_zone_t *zone,
         rc = ngx_http_analytics_erasing_aside(zone, fail);
     }
 
-    (void) close(fd);
+    if (turn.fd != -1) {
+        (void) close(turn.fd);
+    }
 
     return rc;
+}
+
+
+static ngx_int_t
+ngx_http_analytics_erasing_parts(ngx_http_analytics_turn_t *turn,
+    ngx_analytics_erasing_t *users, uint64_t *rows)
+{
+    uint64_t                    n;
+    ngx_int_t                   rc;
+    ngx_analytics_log_t        *log;
+    ngx_http_analytics_zone_t  *zone;
+
+    zone = turn->zone;
+    log = &zone->log;
+
+    for ( ;; ) {
+        rc = ngx_analytics_erase_store(log->dir, log->path, log->control->id,
+                                 log->control->key, users,
+                                 ngx_http_analytics_erasing_progress,
+                                 ngx_http_analytics_erasing_due, turn, &n,
+                                 turn->fail);
+
+        (void) ngx_atomic_fetch_add(&zone->shared->erased, 1);
+
+        *rows += n;
+
+        if (rc != NGX_AGAIN) {
+            return rc;
+        }
+
+        rc = ngx_http_analytics_erasing_turn(turn);
+
+        if (rc != NGX_OK) {
+            return rc;
+        }
+    }
+}
+
+
+/* Gives the lease away if somebody needs it, and waits until it is back. */
+
+static ngx_int_t
+ngx_http_analytics_erasing_turn(void *ctx)
+{
+    ngx_http_analytics_turn_t *turn = ctx;
+
+    ngx_msec_t  wait;
+
+    if (ngx_http_analytics_erasing_due(turn) == NGX_OK) {
+        return ngx_http_analytics_erasing_progress(NULL);
+    }
+
+    (void) close(turn->fd);
+
+    for (wait = 0;
+         wait < NGX_HTTP_ANALYTICS_TURN
+         && ngx_http_analytics_erasing_due(turn) != NGX_OK
+         && ngx_http_analytics_erasing_progress(NULL) == NGX_OK;
+         wait += NGX_HTTP_ANALYTICS_TURN_PAUSE)
+    {
+        ngx_msleep(NGX_HTTP_ANALYTICS_TURN_PAUSE);
+    }
+
+    turn->fd = ngx_http_analytics_lease_wait(turn->zone, "lock.store",
+                                             turn->fail);
+
+    return (turn->fd == -1) ? NGX_ERROR
+                            : ngx_http_analytics_erasing_progress(NULL);
+}
+
+
+static ngx_int_t
+ngx_http_analytics_erasing_due(void *ctx)
+{
+    ngx_http_analytics_turn_t *turn = ctx;
+
+    return (turn->zone->store
+            && ngx_http_analytics_store_behind(turn->zone)
+               >= NGX_ANALYTICS_STORE_MIN)
+           ? NGX_AGAIN : NGX_OK;
 }
 
 

@@ -443,7 +443,7 @@ carry_out(void)
         || ngx_analytics_erase_store(the_log.dir, log_dir,
                                      the_log.control->id,
                                      the_log.control->key, &erasing, NULL,
-                                     NULL, &n, &fail)
+                                     NULL, NULL, &n, &fail)
            != NGX_OK
         || ngx_analytics_erase_log(the_log.dir, log_dir,
                                    the_log.control->key, end, &erasing, 1,
@@ -886,7 +886,7 @@ test_given_up(void)
         rc = ngx_analytics_erase_store(the_log.dir, log_dir,
                                        the_log.control->id,
                                        the_log.control->key, &erasing,
-                                       give_up, &n, &rows, &fail);
+                                       give_up, NULL, &n, &rows, &fail);
 
         wrong += (rc != NGX_OK && rc != NGX_ABORT)
                  || found_differs(UINT64_MAX, NULL, 1) != 0
@@ -966,6 +966,69 @@ test_list(void)
 }
 
 
+static ngx_int_t
+whenever(void *ctx)
+{
+    (void) ctx;
+
+    return NGX_AGAIN;
+}
+
+
+/* Who fills the store may merge parts that were not looked at yet. */
+
+static void
+test_turns(void)
+{
+    uint64_t                     rows, all;
+    ngx_int_t                    rc;
+    ngx_uint_t                   turns;
+    ngx_analytics_fail_t         fail;
+    ngx_analytics_part_t         part;
+    ngx_analytics_erasing_t      erasing;
+    ngx_analytics_store_list_t   list;
+
+    begin();
+
+    must(fill_store() == 1 && files_with(VICTIM, ".db") == 2);
+
+    (void) ask();
+    must(ngx_analytics_erasing_read(the_log.dir, log_dir, &erasing, &fail)
+         == NGX_OK);
+
+    all = 0;
+
+    for (turns = 0; /* void */ ; turns++) {
+        rc = ngx_analytics_erase_store(the_log.dir, log_dir,
+                                       the_log.control->id,
+                                       the_log.control->key, &erasing, NULL,
+                                       whenever, NULL, &rows, &fail);
+        all += rows;
+
+        if (rc != NGX_AGAIN || turns == 100) {
+            break;
+        }
+
+        if (turns == 0) {
+            must(ngx_analytics_store_list(the_log.dir, log_dir, &list, &fail)
+                 == NGX_OK && list.n == 4);
+            must(ngx_analytics_part_merge(the_log.dir, log_dir,
+                                          the_log.control->id, list.parts, 4,
+                                          NULL, NULL, &part, &fail)
+                 == NGX_OK);
+            ngx_analytics_store_free(&list);
+        }
+    }
+
+    ok(rc == NGX_OK && turns > 1, "erased in %zu turns", (size_t) turns + 1);
+    ok(all > 0, "%zu rows", (size_t) all);
+    is_u64(files_with(VICTIM, ".db") + files_with(SECRET, ".db"), 0,
+           "no part has the user, whatever was merged meanwhile");
+
+    end();
+}
+
+
 int
 main(void)
 {
@@ -976,6 +1039,7 @@ main(void)
     test_damage();
     test_killed();
     test_given_up();
+    test_turns();
     test_list();
 
     return done_testing();

@@ -543,7 +543,7 @@ test_erased(void)
     must(ngx_analytics_erase_store(store_log.dir, store_log.path,
                                    store_log.control->id,
                                    store_log.control->key, &erasing, NULL,
-                                   NULL, &n, &fail)
+                                   NULL, NULL, &n, &fail)
          == NGX_OK);
 
     erasing.n = 0;
