@@ -14,6 +14,7 @@
 typedef struct {
     ngx_analytics_event_t    events[NGX_ANALYTICS_FOLD_MAX];
     ngx_uint_t               n;
+    uint64_t                 position;       /* of the record */
     uint64_t                 seq;
     int64_t                  received;
 } ngx_analytics_batch_t;
@@ -91,6 +92,7 @@ ngx_analytics_replay_record(ngx_analytics_target_t *target,
     ngx_analytics_batch_t  batch;
 
     batch.n = 0;
+    batch.position = record->position;
     batch.seq = record->seq;
     batch.received = record->received;
 
@@ -129,6 +131,13 @@ ngx_analytics_replay_item(ngx_analytics_target_t *target,
     }
 
     if (ngx_analytics_replay_flush(target, batch) != NGX_OK) {
+        return NGX_ERROR;
+    }
+
+    if (item->kind == NGX_ANALYTICS_ITEM_ERASE && item->erase == 0
+        && target->live && batch->position >= target->live_from)
+    {
+        target->missed = 1;
         return NGX_ERROR;
     }
 

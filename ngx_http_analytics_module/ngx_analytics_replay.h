@@ -29,6 +29,15 @@ typedef struct {
 
     /* called after each record, if not NULL; gives up unless NGX_OK */
     ngx_int_t              (*progress)(void *ctx, uint64_t position);
+
+    /*
+     * Of a zone that was there before: an erasure from that position on of
+     * which the log does not tell any more whose it was.  The zone may know
+     * the user: missed is set, and it is given up.
+     */
+    ngx_uint_t               live;
+    uint64_t                 live_from;
+    ngx_uint_t               missed;
 } ngx_analytics_target_t;
 
 
@@ -38,7 +47,7 @@ typedef struct {
  * append lock, or the zone is not served yet.  What was folded of a record
  * before is not folded again.
  * Returns NGX_OK, or NGX_ERROR and *fail (err 0 and an empty text if lock()
- * or progress() gave up).
+ * or progress() gave up, or an erasure was missed).
  */
 ngx_int_t ngx_analytics_replay(ngx_analytics_target_t *target, int dir,
     const char *path, uint64_t limit, ngx_analytics_fail_t *fail);

@@ -123,6 +123,19 @@ ngx_http_analytics_catch_up(ngx_http_analytics_zone_t *zone)
         return NGX_ERROR;
     }
 
+    if (target.missed) {
+
+        /* by another generation, while nobody asked this one for anything */
+
+        ngx_log_error(NGX_LOG_NOTICE, ngx_cycle->log, 0,
+                      "analytics zone \"%V\" is rebuilt: a user was erased "
+                      "before it could be told of whom", &zone->name);
+
+        zone->shared->ready = 0;
+
+        return NGX_DECLINED;
+    }
+
     if (fail.text[0] == '\0') {
 
         /* somebody else has begun to rebuild it */

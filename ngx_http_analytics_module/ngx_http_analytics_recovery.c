@@ -52,6 +52,9 @@ ngx_http_analytics_target(ngx_http_analytics_zone_t *zone,
     target->ctx = zone;
     target->damaged = ngx_http_analytics_target_damaged;
     target->progress = NULL;
+    target->live = 1;
+    target->live_from = 0;
+    target->missed = 0;
 }
 
 
@@ -246,6 +249,11 @@ ngx_http_analytics_rebuild(ngx_http_analytics_zone_t *zone)
     target.ctx = zone;
     target.damaged = ngx_http_analytics_target_damaged;
     target.progress = ngx_http_analytics_recovery_progress;
+
+    /* one that was asked for meanwhile, and done */
+
+    target.live = 1;
+    target.live_from = shared->recovery_to;
 
     return ngx_http_analytics_rebuild_end(zone, &target, epoch, &fail);
 }
