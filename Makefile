@@ -291,6 +291,7 @@ prove-sanitized:
 $$(gcc -print-file-name=libubsan.so)" \
 	    prove -I t/lib $(PROVE) $(patsubst %,t/%.t,collect stats summary \
 	    bad_input bodies bounds http2 reload directives events \
+	    counts person own_ids erase_generations \
 	    torture/03_reload torture/05_torn torture/06_checkpoints \
 	    torture/11_idempotent)
 
