@@ -275,7 +275,7 @@ LONG = t/page.t t/kill_at_every_store.t t/torture/14_store.t \
 	t/torture/07_disk_full.t
 
 prove:
-	@prove -I t/lib $(PROVE) $(LONG) $(filter-out $(LONG), \
+	@prove --timer -I t/lib $(PROVE) $(LONG) $(filter-out $(LONG), \
 	    $(wildcard t/torture/*.t) $(wildcard t/*.t) $(TESTS) $(PORTABLE))
 
 # the proofs in full

@@ -83,6 +83,10 @@ sub run {
     is $up, 200, 'it answers'
         or diag(Analytics::Test::read_file("$TEMP/log"));
 
+    # questions, too, when the log has been read
+
+    wait_for(sub { get($port, '/stats/total')->{status} != 503 }) if $up == 200;
+
     return ($pid, $port);
 }
 
