@@ -157,6 +157,16 @@ sub failing {
 my @CALLS = qw(open create write truncate sync rename);
 
 
+# Which calls are to fail: the first ones and, in the short form, some of the
+# others.
+
+sub calls {
+    my ($most) = @_;
+
+    return grep { long() || $_ <= 4 || rand() < 0.4 } 1 .. $most;
+}
+
+
 # Each call that serving brings about fails, once or until it is mended.
 
 sub each_call {
@@ -177,7 +187,7 @@ sub each_call {
 
             # a failed sync is tried again after a second
 
-            for my $from (1 .. (long() || $kind !~ /open|sync/ ? 40 : 5)) {
+            for my $from (calls(long() || $kind !~ /open|sync/ ? 40 : 5)) {
                 $disk->fail(kinds => $kinds, from => $from,
                     times => $times, half => $from % 2,
                     error => $kind eq 'sync' ? EIO
@@ -332,7 +342,7 @@ sub each_start {
             for 1 .. 3;
         $nginx->kill_at_once->set(wait => 0);
 
-        for my $from (1 .. 200) {
+        for my $from (calls(200)) {
             unlink glob $nginx->data . '/*' if $arg{empty};
 
             $disk->fail(kinds => [ @CALLS, 'mkdir', 'unlink' ], from => $from,
@@ -438,7 +448,7 @@ subtest 'a log that has lost its beginning' => sub {
 
     my ($failed, @wrong) = (0);
 
-    for my $from (1 .. 100) {
+    for my $from (calls(100)) {
         $disk->fail(kinds => ['open'], from => $from, times => 1,
             error => EMFILE);
         $nginx->try_start or push @wrong, "call $from: it does not start";

@@ -13,7 +13,7 @@ use Time::HiRes qw(sleep);
 use Analytics::Test;
 use Analytics::Torture;
 
-my $ROUNDS = long() ? 30 : 4;
+my $ROUNDS = long() ? 30 : 3;
 
 my $nginx = Analytics::Torture->new(
     log => 'segment 1m; checkpoint size=4m time=1s;')->start;

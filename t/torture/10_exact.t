@@ -11,7 +11,7 @@ use Test::More;
 use Analytics::Client;
 use Analytics::Torture;
 
-my $REQUESTS = long() ? 800 : 76;
+my $REQUESTS = long() ? 800 : 50;
 
 my $nginx = Analytics::Torture->new(zone => '32m',
     log => 'sync 1s; segment 4m; checkpoint size=8m time=1s;')->start;

@@ -14,7 +14,7 @@ use Test::More;
 use Analytics::Test;
 use Analytics::Torture;
 
-my $COPIES = long() ? 20 : 8;
+my $COPIES = long() ? 20 : 5;
 
 my $nginx  = Analytics::Torture->new(
     log => 'segment 64k; checkpoint size=256k time=1s;')->start;

@@ -11,12 +11,22 @@
 #include "ngx_analytics_image.h"
 
 
+static size_t
+step(size_t n)
+{
+    return (n < 512 || n + 64 > newer_len || getenv("ANALYTICS_TORTURE"))
+           ? 1 : 1 + zone_random(5);
+}
+
+
 static void
 test_cut_off(void)
 {
     size_t  n, wrong;
 
-    for (n = 0, wrong = 0; n < newer_len; n++) {
+    /* each of the first and the last ones, and some of the others */
+
+    for (n = 0, wrong = 0; n < newer_len; n += step(n)) {
         if (!older_serves(newer, n, 0)
             || strcmp(lib_bad_why, "it is cut off") != 0)
         {
@@ -25,8 +35,8 @@ test_cut_off(void)
         }
     }
 
-    is_u64(wrong, 0, "a checkpoint cut off at any of its %zu bytes is set "
-           "aside, and the older one serves", newer_len);
+    is_u64(wrong, 0, "a checkpoint cut off anywhere in its %zu bytes is "
+           "set aside, and the older one serves", newer_len);
 }
 
 
@@ -36,7 +46,7 @@ test_flipped(void)
     size_t   n, wrong;
     u_char  *p;
 
-    for (n = 0, wrong = 0; n < newer_len; n++) {
+    for (n = 0, wrong = 0; n < newer_len; n += step(n)) {
         p = copy_of(newer, newer_len);
         p[n] ^= (u_char) (1 << zone_random(8));
 
