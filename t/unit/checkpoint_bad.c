@@ -14,8 +14,8 @@
 static size_t
 step(size_t n)
 {
-    return (n < 512 || n + 64 > newer_len || getenv("ANALYTICS_TORTURE"))
-           ? 1 : 1 + zone_random(5);
+    return (n < 256 || n + 32 > newer_len || getenv("ANALYTICS_TORTURE"))
+           ? 1 : 1 + zone_random(16);
 }
 
 
