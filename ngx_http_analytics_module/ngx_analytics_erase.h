@@ -110,4 +110,14 @@ ngx_int_t ngx_analytics_erase_store(int dir, const char *path, u_char *log_id,
     ngx_analytics_fail_t *fail);
 
 
+/*
+ * Empties a file that cannot be read, of the store or of counts: its name is to
+ * stay, which says what is missing.  Not in place, as somebody may have it
+ * mapped, but by a temporary file; the caller syncs the directory when all is
+ * done.  NGX_OK, or NGX_ERROR and *fail.
+ */
+ngx_int_t ngx_analytics_erase_empty(int dir, const char *path,
+    const char *temp, const char *name, ngx_analytics_fail_t *fail);
+
+
 #endif /* _NGX_ANALYTICS_ERASE_H_INCLUDED_ */

@@ -51,8 +51,6 @@ static ngx_int_t ngx_analytics_erase_rows(ngx_analytics_erase_parts_t *e,
     ngx_analytics_db_t *db, ngx_analytics_part_writer_t *w);
 static ngx_uint_t ngx_analytics_erase_row(ngx_analytics_erase_parts_t *e,
     ngx_analytics_row_t *row);
-static ngx_int_t ngx_analytics_erase_bad(ngx_analytics_erase_parts_t *e,
-    const char *name);
 
 
 ngx_int_t
@@ -184,7 +182,9 @@ ngx_analytics_erase_file(ngx_analytics_erase_parts_t *e, const char *name)
     (void) ngx_analytics_parts_parse(name, &part, &bad);
 
     if (bad) {
-        return ngx_analytics_erase_bad(e, name);
+        return ngx_analytics_erase_empty(e->dir, e->path,
+                                         NGX_ANALYTICS_PART_TEMP, name,
+                                         e->fail);
     }
 
     rc = ngx_analytics_erase_part(e, &part);
@@ -202,35 +202,28 @@ ngx_analytics_erase_file(ngx_analytics_erase_parts_t *e, const char *name)
         return NGX_ERROR;
     }
 
-    return ngx_analytics_erase_bad(e, aside);
+    return ngx_analytics_erase_empty(e->dir, e->path, NGX_ANALYTICS_PART_TEMP,
+                                     aside, e->fail);
 }
 
 
-/*
- * Its name is to stay, which says what is missing.  Not in place, as somebody
- * may have it mapped.
- */
-
-static ngx_int_t
-ngx_analytics_erase_bad(ngx_analytics_erase_parts_t *e, const char *name)
+ngx_int_t
+ngx_analytics_erase_empty(int dir, const char *path, const char *temp,
+    const char *name, ngx_analytics_fail_t *fail)
 {
     int  fd;
 
-    fd = openat(e->dir, NGX_ANALYTICS_PART_TEMP,
-                O_WRONLY|O_CREAT|O_TRUNC|O_CLOEXEC, 0600);
+    fd = openat(dir, temp, O_WRONLY|O_CREAT|O_TRUNC|O_CLOEXEC, 0600);
 
     if (fd == -1) {
-        ngx_analytics_failed(e->fail, "open()", e->path,
-                             NGX_ANALYTICS_PART_TEMP);
+        ngx_analytics_failed(fail, "open()", path, temp);
         return NGX_ERROR;
     }
 
     (void) close(fd);
 
-    /* the directory is synced when all is done */
-
-    if (renameat(e->dir, NGX_ANALYTICS_PART_TEMP, e->dir, name) == -1) {
-        ngx_analytics_failed(e->fail, "rename() to", e->path, name);
+    if (renameat(dir, temp, dir, name) == -1) {
+        ngx_analytics_failed(fail, "rename() to", path, name);
         return NGX_ERROR;
     }
 

@@ -230,12 +230,23 @@ ngx_int_t
 ngx_analytics_parts_bad(int dir, const char *path, ngx_analytics_part_t *part,
     ino_t inode, ngx_analytics_fail_t *fail)
 {
-    char         name[NGX_ANALYTICS_PART_NAME];
-    char         bad[NGX_ANALYTICS_PART_NAME + sizeof(NGX_ANALYTICS_PART_BAD)];
-    struct stat  st;
+    char  name[NGX_ANALYTICS_PART_NAME];
+    char  bad[NGX_ANALYTICS_PART_NAME + sizeof(NGX_ANALYTICS_PART_BAD)];
 
     ngx_analytics_part_name(name, part->from, part->to);
     snprintf(bad, sizeof(bad), "%s" NGX_ANALYTICS_PART_BAD, name);
+
+    return ngx_analytics_parts_aside(dir, path, name, bad, inode,
+                                     "a part of an analytics store", fail);
+}
+
+
+ngx_int_t
+ngx_analytics_parts_aside(int dir, const char *path, const char *name,
+    const char *aside, ino_t inode, const char *what,
+    ngx_analytics_fail_t *fail)
+{
+    struct stat  st;
 
     if (inode && (fstatat(dir, name, &st, 0) == -1 || st.st_ino != inode)) {
         return NGX_OK;
@@ -243,7 +254,7 @@ ngx_analytics_parts_bad(int dir, const char *path, ngx_analytics_part_t *part,
 
     ngx_analytics_fault_stop("bad");
 
-    if (renameat(dir, name, dir, bad) == -1) {
+    if (renameat(dir, name, dir, aside) == -1) {
 
         if (errno == ENOENT) {
             /* somebody else was quicker */
@@ -255,7 +266,7 @@ ngx_analytics_parts_bad(int dir, const char *path, ngx_analytics_part_t *part,
     }
 
     if (ngx_analytics_parts_told) {
-        ngx_analytics_parts_told("a part of an analytics store", fail);
+        ngx_analytics_parts_told(what, fail);
     }
 
     return NGX_OK;

@@ -183,15 +183,12 @@ ngx_analytics_period_rest(ngx_analytics_periods_erase_t *e,
 }
 
 
-/*
- * What was put aside, if it was: its name is to stay, which says what is to be
- * counted again.  Not in place, as somebody may be reading it.
- */
+/* What was put aside, if it was. */
+
 static ngx_int_t
 ngx_analytics_period_empty(ngx_analytics_periods_erase_t *e,
     ngx_analytics_period_t *period)
 {
-    int   fd;
     char  name[NGX_ANALYTICS_PERIOD_NAME];
 
     ngx_analytics_period_name(name, period);
@@ -200,21 +197,6 @@ ngx_analytics_period_empty(ngx_analytics_periods_erase_t *e,
         return NGX_OK;
     }
 
-    fd = openat(e->dir, NGX_ANALYTICS_PERIOD_TEMP,
-                O_WRONLY|O_CREAT|O_TRUNC|O_CLOEXEC, 0600);
-
-    if (fd == -1) {
-        ngx_analytics_failed(e->fail, "open()", e->path,
-                             NGX_ANALYTICS_PERIOD_TEMP);
-        return NGX_ERROR;
-    }
-
-    (void) close(fd);
-
-    if (renameat(e->dir, NGX_ANALYTICS_PERIOD_TEMP, e->dir, name) == -1) {
-        ngx_analytics_failed(e->fail, "rename() to", e->path, name);
-        return NGX_ERROR;
-    }
-
-    return NGX_OK;
+    return ngx_analytics_erase_empty(e->dir, e->path,
+                                     NGX_ANALYTICS_PERIOD_TEMP, name, e->fail);
 }

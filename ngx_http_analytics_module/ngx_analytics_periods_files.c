@@ -7,7 +7,6 @@
 
 
 #include "ngx_analytics_periods.h"
-#include "ngx_analytics_fault.h"
 #include "ngx_analytics_store.h"
 #include "ngx_analytics_time.h"
 
@@ -218,7 +217,6 @@ ngx_analytics_period_bad(int dir, const char *path,
 {
     char                    name[NGX_ANALYTICS_PERIOD_NAME];
     char                    aside[NGX_ANALYTICS_PERIOD_NAME];
-    struct stat             st;
     ngx_analytics_period_t  bad;
 
     bad = *period;
@@ -227,26 +225,6 @@ ngx_analytics_period_bad(int dir, const char *path,
     ngx_analytics_period_name(name, period);
     ngx_analytics_period_name(aside, &bad);
 
-    if (fstatat(dir, name, &st, 0) == -1 || st.st_ino != inode) {
-        return NGX_OK;
-    }
-
-    ngx_analytics_fault_stop("period.bad");
-
-    if (renameat(dir, name, dir, aside) == -1) {
-
-        if (errno == ENOENT) {
-            /* somebody else was quicker */
-            return NGX_OK;
-        }
-
-        ngx_analytics_failed(fail, "rename() of", path, name);
-        return NGX_ERROR;
-    }
-
-    if (ngx_analytics_parts_told) {
-        ngx_analytics_parts_told("what was counted of a period", fail);
-    }
-
-    return NGX_OK;
+    return ngx_analytics_parts_aside(dir, path, name, aside, inode,
+                                     "what was counted of a period", fail);
 }

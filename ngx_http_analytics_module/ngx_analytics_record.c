@@ -163,8 +163,20 @@ ngx_analytics_segment_read(u_char *p, size_t len,
 size_t
 ngx_analytics_record_event_size(ngx_analytics_event_t *event)
 {
-    return 1 + 3 + 8 + 4 + event->user.len + event->type.len + event->id.len
+    size_t  size;
+
+    size = 1 + 3 + event->user.len + event->type.len + event->id.len
            + event->properties.len;
+
+    if (event->time != NGX_ANALYTICS_TIME_NONE) {
+        size += 8;
+    }
+
+    if (event->properties.len) {
+        size += 4;
+    }
+
+    return size;
 }
 
 

@@ -19,7 +19,6 @@
 #define NGX_ANALYTICS_SELECT_MUCH   (1024 * 1024)       /* bytes, to be kept */
 
 
-
 static ngx_int_t ngx_analytics_select_record(ngx_analytics_select_log_t *s,
     ngx_analytics_record_t *record, ngx_analytics_filter_t *filter);
 static ngx_int_t ngx_analytics_select_keep(ngx_analytics_select_log_t *s,

@@ -98,6 +98,11 @@ void ngx_analytics_store_free(ngx_analytics_store_list_t *list);
 ngx_int_t ngx_analytics_parts_bad(int dir, const char *path,
     ngx_analytics_part_t *part, ino_t inode, ngx_analytics_fail_t *fail);
 
+/* The same of any file, under another name; what it is goes to who is told. */
+ngx_int_t ngx_analytics_parts_aside(int dir, const char *path,
+    const char *name, const char *aside, ino_t inode, const char *what,
+    ngx_analytics_fail_t *fail);
+
 /* who is told what was put aside and why, or NULL */
 extern void (*ngx_analytics_parts_told)(const char *what,
     ngx_analytics_fail_t *fail);

@@ -225,16 +225,6 @@ ngx_http_analytics_append_size(ngx_analytics_event_t *event,
 
     size = ngx_analytics_record_event_size(event);
 
-    /* exact enough for the least events: a body of 1 MB is one record */
-
-    if (event->time == NGX_ANALYTICS_TIME_NONE) {
-        size -= 8;
-    }
-
-    if (event->properties.len == 0) {
-        size -= 4;
-    }
-
     if (previous == NULL) {
         return size;
     }

@@ -207,22 +207,12 @@ subtest 'when counts cannot be written the store is filled' => sub {
 };
 
 
-sub damage {
-    my ($file, $at, $bytes) = @_;
-
-    open my $fh, '+<:raw', $file or die "$file: $!\n";
-    seek $fh, $at, 0;
-    print $fh $bytes;
-    close $fh or die;
-}
-
-
 my %DAMAGE = (
     'emptied'    => sub { truncate $_[0], 0 },
     'cut short'  => sub { truncate $_[0], 9000 },
-    'not SQLite' => sub { damage($_[0], 0, 'x' x -s $_[0]) },
+    'not SQLite' => sub { overwrite($_[0], 0, 'x' x -s $_[0]) },
     'with noise in it' => sub {
-        damage($_[0], 100, join '', map { chr rand 256 } 1 .. 5000);
+        overwrite($_[0], 100, join '', map { chr rand 256 } 1 .. 5000);
     },
     "another period's" => sub {
         system('cp', '-p', (sort glob "$dir/period-*.db")[-1], "$_[0].new");

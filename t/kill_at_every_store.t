@@ -49,10 +49,7 @@ sub post_fatally {
 
     return $answer if $answer;
 
-    wait_for(sub {
-        my @workers = $nginx->workers;
-        return @workers == 1 && $workers[0] != $worker;
-    }) or die "no other worker came\n";
+    $nginx->another_than($worker);
 
     return undef;
 }

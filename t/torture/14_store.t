@@ -307,22 +307,12 @@ sub lease {
 }
 
 
-sub damage {
-    my ($file, $at, $bytes) = @_;
-
-    open my $fh, '+<:raw', $file or die "$file: $!\n";
-    seek $fh, $at, 0;
-    print $fh $bytes;
-    close $fh or die;
-}
-
-
 my %DAMAGE = (
     'removed'       => sub { unlink $_[0] },
     'cut short'     => sub { truncate $_[0], $_[1] / 3 },
     'cut to a page' => sub { truncate $_[0], 8192 },
     'emptied'       => sub { truncate $_[0], 0 },
-    'not SQLite'    => sub { damage($_[0], 0, 'x' x $_[1]) },
+    'not SQLite'    => sub { overwrite($_[0], 0, 'x' x $_[1]) },
     'another file'  => sub {
         Analytics::Test::write_file("$_[0].new", 'nothing');
         rename "$_[0].new", $_[0];
@@ -333,12 +323,12 @@ my %DAMAGE = (
         system('cp', '-p', "$dir/" . (part_files($dir))[0][0], "$_[0].new");
         rename "$_[0].new", $_[0];
     },
-    'without its header' => sub { damage($_[0], 0, "\xff" x 100) },
+    'without its header' => sub { overwrite($_[0], 0, "\xff" x 100) },
     'with pages of zeros' => sub {
-        damage($_[0], 8192, "\0" x ($_[1] - 8192));
+        overwrite($_[0], 8192, "\0" x ($_[1] - 8192));
     },
     'with noise in it' => sub {
-        damage($_[0], 8192 * int($_[1] / 32768), join '',
+        overwrite($_[0], 8192 * int($_[1] / 32768), join '',
             map { chr rand 256 } 1 .. $_[1] / 2);
     },
 );
@@ -394,7 +384,7 @@ subtest 'bits of a part are wrong' => sub {
         my $at = int rand -s $file;
         my $byte = substr Analytics::Test::read_file($file), $at, 1;
 
-        damage($file, $at, chr(ord($byte) ^ 1 << int rand 8));
+        overwrite($file, $at, chr(ord($byte) ^ 1 << int rand 8));
 
         my $answer = $nginx->get('/events/export');
         my $user = $nginx->get('/events/?user_id=u5&limit=1000');
@@ -407,7 +397,7 @@ subtest 'bits of a part are wrong' => sub {
             rename "$file.bad", $file;
         }
 
-        damage($file, $at, $byte);
+        overwrite($file, $at, $byte);
     }
 
     is $wrong, 0, 'there is an answer each time';

@@ -50,10 +50,7 @@ sub fatally {
 
     return $answer if $answer;
 
-    wait_for(sub {
-        my @workers = $nginx->workers;
-        return @workers == 1 && $workers[0] != $worker;
-    }) or die "no other worker came\n";
+    $nginx->another_than($worker);
 
     return undef;
 }

@@ -37,7 +37,8 @@ use Time::HiRes qw(sleep time);
 
 use Analytics::Client;
 
-our @EXPORT = qw(wait_for is_json is_problem canonical data root_dir);
+our @EXPORT = qw(wait_for is_json is_problem canonical data overwrite
+    root_dir);
 
 my $ROOT     = abs_path(dirname(__FILE__) . '/../../..');
 my $NGINX    = $ENV{TEST_NGINX_BINARY} || '/usr/sbin/nginx';
@@ -290,6 +291,18 @@ sub write_file {
 }
 
 
+# Changes bytes within a file.
+
+sub overwrite {
+    my ($path, $at, $bytes) = @_;
+
+    open my $fh, '+<:raw', $path or die "$path: $!\n";
+    seek $fh, $at, 0;
+    print $fh $bytes;
+    close $fh or die "$path: $!\n";
+}
+
+
 sub read_file {
     my ($path) = @_;
 
@@ -445,6 +458,18 @@ sub age_checkpoints {
     my $time = time - 7200;
 
     utime $time, $time, glob $self->dir . '/data/[0-9]*.checkpoint';
+}
+
+
+# Waits until, of one worker, there is another one in its place.
+
+sub another_than {
+    my ($self, $worker) = @_;
+
+    wait_for(sub {
+        my @workers = $self->workers;
+        return @workers == 1 && $workers[0] != $worker;
+    }) or die "no other worker came\n";
 }
 
 
