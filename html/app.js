@@ -5,7 +5,10 @@
 import { $, mark, setText, table, tableOf } from './dom.js';
 import { bytes, clock, count, number, share, uptime } from './format.js';
 import { ApiError, call } from './api.js';
+import { loadAlerts } from './alerts.js';
 import { bars } from './charts.js';
+import { Days } from './days.js';
+import { Forecast } from './forecast.js';
 import { Person } from './person.js';
 import { poll } from './poll.js';
 import { summaryBox } from './summary.js';
@@ -14,6 +17,7 @@ import { Timeline } from './timeline.js';
 const TYPES_SHOWN = 10;
 const ALL_EVERY = 60000;          /* ask for everything, changed or not */
 const HEALTH_EVERY = 30000;
+const PARTS = ['figures', 'timeline', 'visits', 'ai', 'forecast', 'columns'];
 
 
 /* one of the two charts of names */
@@ -52,7 +56,12 @@ const types = new Names('types', 'Actions', 'Action');
 const person = new Person();
 const users = new Names('users', 'Most active users', 'User',
     (name) => person.look(name));
+const loadTimeline = latest((signal) => timeline.load(signal));
+const loadDays = latest((signal) => days.load(signal));
+const loadForecast = latest((signal) => forecast.load(signal));
 const timeline = new Timeline(() => loadTimeline().catch(showState));
+const days = new Days(() => loadDays().catch(showState));
+const forecast = new Forecast(() => loadForecast().catch(showState));
 
 let total = null;                 /* the last answer of /stats/total */
 let allAt = -Infinity;
@@ -107,21 +116,42 @@ async function loadOverTime() {
     await loadTimeline();
 }
 
-let asking = null;
+/* The latest question of a kind is the only one that counts. */
+function latest(load) {
+    let asking = null;
 
-/* The latest question about the timeline is the only one that counts. */
-async function loadTimeline() {
-    asking?.abort();
-    asking = new AbortController();
+    return async () => {
+        asking?.abort();
+        asking = new AbortController();
 
-    const { signal } = asking;
+        const { signal } = asking;
+
+        try {
+            await load(signal);
+        } catch (error) {
+            if (!signal.aborted) {
+                throw error;
+            }
+        }
+    };
+}
+
+const absent = new Set();
+
+/* What a configuration leaves out, or keeps to others, is not missed. */
+async function optional(id, load) {
+    if (absent.has(id)) {
+        return;
+    }
 
     try {
-        await timeline.load(signal);
+        await load();
     } catch (error) {
-        if (!signal.aborted) {
+        if (![403, 404].includes(error.status)) {
             throw error;
         }
+        absent.add(id);
+        $(id).hidden = true;
     }
 }
 
@@ -179,6 +209,10 @@ function showTotal({ data, note }) {
     $('empty').hidden = data.total_events > 0;
     $('timeline').hidden = data.total_events === 0;
     $('columns').hidden = data.total_events === 0;
+
+    for (const id of ['visits', 'ai', 'forecast']) {
+        $(id).hidden ||= data.total_events === 0;
+    }
 }
 
 function showState(error) {
@@ -189,7 +223,7 @@ function showState(error) {
     }
 
     $('live').dataset.state = down ? 'down' : 'up';
-    for (const id of ['figures', 'timeline', 'columns']) {
+    for (const id of PARTS) {
         $(id).classList.toggle('stale', down);
     }
     $('notice').hidden = !down;
@@ -221,10 +255,12 @@ async function round() {
 
         showTotal(answer);
 
-        const parts = [loadRecent()];
+        const parts = [loadRecent(), optional('alerts', loadAlerts)];
 
         if (changed && total.total_events > 0) {
-            parts.push(loadTypes(), loadUsers(), loadOverTime());
+            parts.push(loadTypes(), loadUsers(), loadOverTime(),
+                optional('visits', loadDays),
+                optional('forecast', loadForecast));
         }
 
         await all(parts);

@@ -1,124 +1,18 @@
 /*
- * The two charts: ranked bars, and counts over time.  Both are drawn by D3,
- * fit the width of their place, and can be read by pointer or by arrow keys.
+ * The two charts of bars: ranked ones, and counts over time.  Both are drawn
+ * by D3, fit the width of their place, and can be read by pointer or by arrow
+ * keys.
  */
 
-import { $, el } from './dom.js';
-import { HOUR, clock, count, dayMonth, hour, number, share, weekday }
-    from './format.js';
+import { HOUR, count, hour, number, share, weekday } from './format.js';
+import { MARGIN, TALL, axes, cursor, fitted, tell } from './plot.js';
 
 const d3 = window.d3;
 
 const ROW = 44;
-const TALL = 240;
 
 const still = window.matchMedia('(prefers-reduced-motion: reduce)');
 
-
-/* the tooltip, one for the page */
-
-function tell(title, line, x, y) {
-    const tip = $('tooltip');
-
-    tip.replaceChildren(el('b', { textContent: title }), line);
-    tip.hidden = false;
-
-    const box = tip.getBoundingClientRect();
-    const left = Math.min(x - box.width / 2,
-        document.documentElement.clientWidth - box.width - 8);
-    const above = y - box.height - 8;
-
-    tip.style.left = `${Math.max(left, 8) + window.scrollX}px`;
-    tip.style.top = `${(above < 8 ? y + 16 : above) + window.scrollY}px`;
-}
-
-function hush() {
-    $('tooltip').hidden = true;
-}
-
-
-/*
- * What both charts share: drawing again when the width changes, and a
- * cursor that the pointer moves, or arrow keys, Home and End once the chart
- * has the focus.
- *
- * chart: { svg, length(), first() → index, at(event) → index,
- *          point(index, byKey), leave(), choose(index) or nothing }
- *
- * Returns what to call when the chart was drawn anew.
- */
-
-function cursor(chart) {
-    const svg = chart.svg.node();
-    let at = -1, shown = false;
-
-    const go = (i, byKey) => {
-        shown = chart.length() > 0;
-        if (shown) {
-            at = Math.max(0, Math.min(i, chart.length() - 1));
-            chart.point(at, byKey);
-        }
-    };
-
-    const leave = () => {
-        shown = false;
-        hush();
-        chart.leave();
-    };
-
-    svg.addEventListener('pointermove', (event) => go(chart.at(event)));
-    svg.addEventListener('pointerdown', (event) => go(chart.at(event)));
-    svg.addEventListener('pointerleave', leave);
-    svg.addEventListener('click', () => shown && chart.choose?.(at));
-    svg.addEventListener('blur', leave);
-
-    svg.addEventListener('focus', () => {
-        if (svg.matches(':focus-visible')) {
-            go(at < 0 ? chart.first() : at, true);
-        }
-    });
-
-    svg.addEventListener('keydown', (event) => {
-        const step = {
-            ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1,
-            PageDown: 24, PageUp: -24, Home: -Infinity, End: Infinity,
-        }[event.key];
-
-        if (event.key === 'Escape') {
-            leave();
-        } else if (event.key === 'Enter' && shown && chart.choose) {
-            chart.choose(at);
-        } else if (step !== undefined && !event.ctrlKey && !event.metaKey) {
-            event.preventDefault();
-            go(at + step, true);
-        }
-    });
-
-    return () => {
-        if (shown) {
-            go(at);
-        }
-    };
-}
-
-function fitted(place, draw) {
-    let width = 0;
-
-    new ResizeObserver(([entry]) => {
-        const now = Math.floor(entry.contentRect.width);
-        if (now > 0 && now !== width) {
-            width = now;
-            draw(width);
-        }
-    }).observe(place);
-
-    return () => {
-        width = Math.floor(place.getBoundingClientRect().width) || width;
-        if (width > 0) {
-            draw(width);
-        }
-    };
-}
 
 /* Shortens the text of an SVG element until it fits. */
 function fit(node, text, room) {
@@ -271,8 +165,6 @@ export function bars(place, label, choose) {
  * order and without a hole.  The step that is not over yet is paler.
  */
 
-const MARGIN = { top: 12, right: 2, bottom: 26 };
-
 /* One path for any number of bars: a year of hours is drawn in no time. */
 function outline(rows, x, y, step) {
     const wide = x(step) - x(0);
@@ -291,22 +183,20 @@ function outline(rows, x, y, step) {
     return parts.join('') || null;
 }
 
-function timeTick(ms, step) {
-    if (step === HOUR && ms % (24 * HOUR) !== 0) {
-        return clock(ms);
-    }
-
-    return new Date(ms).getUTCMonth() === 0 && new Date(ms).getUTCDate() === 1
-        ? String(new Date(ms).getUTCFullYear()) : dayMonth(ms);
-}
-
-export function timeline(place) {
+/*
+ * label names the chart; words(row) says what a row is, events if it is not
+ * given; whole: only integers stand at the axis.
+ */
+export function timeline(place, {
+    label = 'Events over time', whole = true,
+    words = (row) => count(row.count, 'event'),
+    all = (some) => count(d3.sum(some, (row) => row.count), 'event'),
+} = {}) {
     const svg = d3.select(place).append('svg')
         .attr('class', 'timeline').attr('role', 'slider').attr('tabindex', 0)
-        .attr('aria-label', 'Events over time').attr('height', TALL);
+        .attr('aria-label', label).attr('height', TALL);
 
-    const down = svg.append('g').attr('class', 'axis');
-    const along = svg.append('g').attr('class', 'axis');
+    const layout = axes(svg);
     const area = svg.append('path').attr('class', 'bar');
     const open = svg.append('path').attr('class', 'open');
     const here = svg.append('rect').attr('class', 'cursor')
@@ -321,64 +211,21 @@ export function timeline(place) {
             return;
         }
 
-        const most = Math.max(d3.max(rows, (row) => row.count), 1);
+        ({ x, y } = layout({
+            from: rows[0].at, to: rows[rows.length - 1].at + step, step, width,
+            whole, most: d3.max(rows, (row) => row.count) || 1,
+        }));
 
-        y = d3.scaleLinear([0, most], [TALL - MARGIN.bottom, MARGIN.top])
-            .nice(4);
-        const levels = y.ticks(4).filter(Number.isInteger);
-        const left = 12 + 7.5 * Math.max(...levels.map(
-            (level) => number(level).length));
-
-        x = d3.scaleUtc([rows[0].at, rows[rows.length - 1].at + step],
-            [left, width - MARGIN.right]);
-
-        svg.attr('viewBox', `0 0 ${width} ${TALL}`)
-            .attr('aria-valuemin', 1).attr('aria-valuemax', rows.length)
+        svg.attr('aria-valuemin', 1).attr('aria-valuemax', rows.length)
             .attr('aria-valuenow', rows.length)
-            .attr('aria-valuetext', `${count(d3.sum(rows, (row) => row.count),
-                'event')}; arrow keys read the single bars`);
-
-        grid(levels, left, width);
-        ticks(width, left);
+            .attr('aria-valuetext',
+                `${all(rows)}; arrow keys read the single bars`);
 
         const now = Date.now();
         const isOpen = (row) => row.at <= now && now < row.at + step;
 
         area.attr('d', outline(rows.filter((row) => !isOpen(row)), x, y, step));
         open.attr('d', outline(rows.filter(isOpen), x, y, step));
-    };
-
-    const grid = (levels, left, width) => {
-        const g = down.selectAll('g').data(levels).join((enter) => {
-            const one = enter.append('g');
-            one.append('line');
-            one.append('text').attr('text-anchor', 'end').attr('dy', '0.32em');
-            return one;
-        });
-
-        g.attr('transform', (level) => `translate(0, ${y(level)})`);
-        g.select('line').attr('x1', left).attr('x2', width - MARGIN.right)
-            .attr('class', (level) => (level === 0 ? 'base' : null));
-        g.select('text').attr('x', left - 8).text(number);
-    };
-
-    const ticks = (width, left) => {
-        const times = x.ticks(Math.max(2, Math.floor((width - left) / 96)))
-            .map(Number)
-            .filter((ms) => (step === HOUR || ms % (24 * HOUR) === 0)
-                            && x(ms) < width - 20);
-
-        along.selectAll('line').data(times).join('line')
-            .attr('class', 'base')
-            .attr('x1', x).attr('x2', x)
-            .attr('y1', y(0)).attr('y2', (ms) => y(0)
-                + (ms % (24 * HOUR) ? 3 : 6));
-        along.selectAll('text').data(times).join('text')
-            .attr('x', (ms) => (x(ms) < left + 20 ? left : x(ms)))
-            .attr('y', TALL - 6)
-            .attr('text-anchor', (ms) =>
-                (x(ms) < left + 20 ? 'start' : 'middle'))
-            .text((ms) => timeTick(ms, step));
     };
 
     const again = cursor({
@@ -397,9 +244,8 @@ export function timeline(place) {
                 .attr('width', Math.max(x(row.at + step) - x(row.at), 2))
                 .attr('height', TALL - MARGIN.top - MARGIN.bottom);
             svg.attr('aria-valuenow', i + 1)
-                .attr('aria-valuetext', `${name(row)}: ${
-                    count(row.count, 'event')}`);
-            tell(name(row), count(row.count, 'event'),
+                .attr('aria-valuetext', `${name(row)}: ${words(row)}`);
+            tell(name(row), words(row),
                 box.left + x(row.at + step / 2), box.top + MARGIN.top);
         },
     });

@@ -141,6 +141,12 @@ ngx_analytics_commit(ngx_analytics_zone_t *z)
     ngx_analytics_fault_point();
     ngx_analytics_barrier();
 
+    /* first: what is rolled back then may be counted, what is done must be */
+
+    z->commits += (z->undo_count != 0);
+
+    ngx_analytics_barrier();
+
     z->undo_count = 0;
 
     ngx_analytics_barrier();

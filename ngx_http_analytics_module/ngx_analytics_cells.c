@@ -17,7 +17,40 @@
  * Each chunk needed takes at most two steps, to drop a period and to free;
  * two more find that nothing is left to sweep.
  */
-#define NGX_ANALYTICS_CELLS_TRIES  (2 * NGX_ANALYTICS_CELLS_NEED + 2)
+#define ngx_analytics_cells_tries(need)  (2 * (need) + 2)
+
+
+/* how long a bucket is, in minutes, and how long buckets are kept */
+typedef struct {
+    int64_t  length;
+    int64_t  age;                      /* 0: as the program says */
+} ngx_analytics_cells_level_t;
+
+typedef union {
+    uint64_t  word;
+    uint32_t  bins[2];
+    u_char    registers[8];
+} ngx_analytics_word_t;
+
+
+/* what is written first has its place first when it is read */
+static ngx_uint_t  ngx_analytics_cells_order[NGX_ANALYTICS_LEVELS] = {
+    NGX_ANALYTICS_DAYS,
+    NGX_ANALYTICS_HOURS,
+    NGX_ANALYTICS_UNIQUES,
+    NGX_ANALYTICS_FINE,
+    NGX_ANALYTICS_MINUTES
+};
+
+static ngx_analytics_cells_level_t
+    ngx_analytics_cells_levels[NGX_ANALYTICS_LEVELS] =
+{
+    { 1, NGX_ANALYTICS_MINUTES_MAX * NGX_ANALYTICS_MINUTE },
+    { 60, 0 },
+    { 60, NGX_ANALYTICS_FINE_MAX * NGX_ANALYTICS_DAY },
+    { 1440, 0 },
+    { 1440, 0 }
+};
 
 
 static uint64_t ngx_analytics_cell_add(ngx_analytics_zone_t *z,
@@ -25,9 +58,13 @@ static uint64_t ngx_analytics_cell_add(ngx_analytics_zone_t *z,
     uint32_t *hint);
 static void ngx_analytics_cells_lost(ngx_analytics_zone_t *z,
     ngx_analytics_level_e level, int64_t bucket);
+static void ngx_analytics_cells_combine(ngx_analytics_zone_t *z,
+    ngx_analytics_chunk_t *chunk, ngx_analytics_cells_t *cells);
 static ngx_int_t ngx_analytics_cells_sweep(ngx_analytics_zone_t *z);
-static int64_t ngx_analytics_cells_oldest(ngx_analytics_zone_t *z,
-    ngx_analytics_level_e level, int64_t end);
+static ngx_int_t ngx_analytics_cells_oldest(ngx_analytics_zone_t *z,
+    int64_t received, ngx_uint_t *level, int64_t *period);
+static int64_t ngx_analytics_cells_first(ngx_analytics_zone_t *z,
+    ngx_uint_t level, int64_t end);
 static ngx_int_t ngx_analytics_cells_drop(ngx_analytics_zone_t *z,
     int64_t received);
 static ngx_int_t ngx_analytics_cells_drop_ahead(ngx_analytics_zone_t *z,
@@ -48,22 +85,24 @@ ngx_analytics_cells_number(int64_t bucket)
 }
 
 
-/* The first chunk number that is too far ahead to be told apart. */
+/* The first period that is too far ahead to be told apart. */
 
 static ngx_inline int64_t
-ngx_analytics_cells_end(ngx_analytics_zone_t *z, ngx_analytics_level_e level)
+ngx_analytics_cells_end(ngx_analytics_zone_t *z, ngx_uint_t level)
 {
-    return (level == NGX_ANALYTICS_HOURS)
-           ? NGX_ANALYTICS_RING_HOURS
-           : z->spans[level].horizon + NGX_ANALYTICS_RING_MINUTES;
+    return ngx_analytics_ring_size(level)
+           + (ngx_analytics_ring_wraps(level) ? z->spans[level].horizon : 0);
 }
 
 
 void
 ngx_analytics_cells_init(ngx_analytics_zone_t *z)
 {
-    z->spans[NGX_ANALYTICS_MINUTES].lowest = INT64_MAX;
-    z->spans[NGX_ANALYTICS_HOURS].lowest = INT64_MAX;
+    ngx_uint_t  level;
+
+    for (level = 0; level < NGX_ANALYTICS_LEVELS; level++) {
+        z->spans[level].lowest = INT64_MAX;
+    }
 }
 
 
@@ -75,9 +114,9 @@ ngx_analytics_cells_advance(ngx_analytics_zone_t *z, int64_t received)
     ngx_analytics_span_t  *span;
 
     for (level = 0; level < NGX_ANALYTICS_LEVELS; level++) {
-        age = NGX_ANALYTICS_MINUTES_MAX * NGX_ANALYTICS_MINUTE;
+        age = ngx_analytics_cells_levels[level].age;
 
-        if (level == NGX_ANALYTICS_HOURS) {
+        if (age == 0) {
             age = z->program.totals;
         }
 
@@ -85,14 +124,15 @@ ngx_analytics_cells_advance(ngx_analytics_zone_t *z, int64_t received)
             continue;
         }
 
-        number = ngx_analytics_cells_minute(received - age);
-
-        if (level == NGX_ANALYTICS_HOURS) {
-            number = ngx_min(number / 60, NGX_ANALYTICS_RING_HOURS
-                                          * NGX_ANALYTICS_CHUNK);
-        }
+        number = ngx_analytics_cells_minute(received - age)
+                 / ngx_analytics_cells_levels[level].length;
 
         number = ngx_analytics_cells_number(number);
+
+        if (!ngx_analytics_ring_wraps(level)) {
+            number = ngx_min(number, ngx_analytics_ring_size(level));
+        }
+
         span = &z->spans[level];
 
         if (number > span->horizon) {
@@ -104,7 +144,8 @@ ngx_analytics_cells_advance(ngx_analytics_zone_t *z, int64_t received)
 
 
 void
-ngx_analytics_cells_room(ngx_analytics_zone_t *z, int64_t received)
+ngx_analytics_cells_room(ngx_analytics_zone_t *z, int64_t received,
+    ngx_uint_t need)
 {
     ngx_uint_t  i;
 
@@ -116,8 +157,8 @@ ngx_analytics_cells_room(ngx_analytics_zone_t *z, int64_t received)
     }
 
     for (i = 0;
-         i < NGX_ANALYTICS_CELLS_TRIES
-         && ngx_analytics_pool_left(&z->cells) < NGX_ANALYTICS_CELLS_NEED;
+         i < ngx_analytics_cells_tries(need)
+         && ngx_analytics_pool_left(&z->cells) < need;
          i++)
     {
         if (z->expired) {
@@ -139,8 +180,8 @@ ngx_analytics_cells_room(ngx_analytics_zone_t *z, int64_t received)
 
 /*
  * Moves the chunks of one period behind the horizon to those that are to be
- * freed.  A period more than one round of the minutes' ring behind can have
- * left its chunks only where a later number finds them.
+ * freed.  A period more than one round of a ring behind can have left its
+ * chunks only where a later number finds them.
  * Returns NGX_OK, or NGX_DECLINED if there is none.
  */
 static ngx_int_t
@@ -160,16 +201,16 @@ ngx_analytics_cells_sweep(ngx_analytics_zone_t *z)
 
         number = span->lowest;
 
-        if (level == NGX_ANALYTICS_MINUTES) {
+        if (ngx_analytics_ring_wraps(level)) {
             number = ngx_max(number,
-                             span->horizon - NGX_ANALYTICS_RING_MINUTES);
+                             span->horizon - ngx_analytics_ring_size(level));
         }
 
         do {
             ring = ngx_analytics_chunk_ring(z, level, number++);
 
             if (*ring
-                && ngx_analytics_chunk_number(ngx_analytics_chunk(z, *ring))
+                && ngx_analytics_chunk_period(ngx_analytics_chunk(z, *ring))
                    < span->horizon)
             {
                 break;
@@ -198,15 +239,14 @@ ngx_analytics_cells_sweep(ngx_analytics_zone_t *z)
 
 /*
  * Makes room: by one chunk far ahead, or the period that ends first, or one
- * chunk of the period to come.  64 hours are 60 times 64 minutes, so the
- * periods of the two levels nest.
+ * chunk of the period to come.  The periods of the levels nest.
  * Returns NGX_OK, or NGX_DECLINED if nothing may go.
  */
 static ngx_int_t
 ngx_analytics_cells_drop(ngx_analytics_zone_t *z, int64_t received)
 {
-    int64_t                 now, number, minutes, hours;
-    ngx_analytics_level_e   level;
+    int64_t     now, period;
+    ngx_uint_t  level;
 
     now = ngx_analytics_cells_number(ngx_analytics_cells_minute(received));
 
@@ -214,27 +254,13 @@ ngx_analytics_cells_drop(ngx_analytics_zone_t *z, int64_t received)
         return NGX_OK;
     }
 
-    minutes = ngx_analytics_cells_oldest(z, NGX_ANALYTICS_MINUTES, now);
-    hours = ngx_analytics_cells_oldest(z, NGX_ANALYTICS_HOURS,
-                                       ngx_analytics_floor_div(now, 60));
-
-    if (minutes != INT64_MAX
-        && (hours == INT64_MAX || minutes < (hours + 1) * 60))
-    {
-        level = NGX_ANALYTICS_MINUTES;
-        number = minutes;
-
-    } else if (hours != INT64_MAX) {
-        level = NGX_ANALYTICS_HOURS;
-        number = hours;
-
-    } else {
+    if (ngx_analytics_cells_oldest(z, received, &level, &period) != NGX_OK) {
         return ngx_analytics_cells_drop_ahead(z, now);
     }
 
-    ngx_analytics_put_time(z, &z->spans[level].horizon, number + 1);
-    ngx_analytics_put_time(z, &z->spans[level].lowest, number + 1);
-    ngx_analytics_ring_expire(z, ngx_analytics_chunk_ring(z, level, number));
+    ngx_analytics_put_time(z, &z->spans[level].horizon, period + 1);
+    ngx_analytics_put_time(z, &z->spans[level].lowest, period + 1);
+    ngx_analytics_ring_expire(z, ngx_analytics_chunk_ring(z, level, period));
     ngx_analytics_add(z, &z->lost, 1);
     ngx_analytics_commit(z);
 
@@ -243,12 +269,50 @@ ngx_analytics_cells_drop(ngx_analytics_zone_t *z, int64_t received)
 
 
 /*
+ * The period that ends first, of those that are over; of those that end
+ * together, the one of the least level.  Returns NGX_OK or NGX_DECLINED.
+ */
+static ngx_int_t
+ngx_analytics_cells_oldest(ngx_analytics_zone_t *z, int64_t received,
+    ngx_uint_t *level, int64_t *period)
+{
+    int64_t     now, first, length, end, least;
+    ngx_uint_t  i;
+
+    least = INT64_MAX;
+
+    for (i = 0; i < NGX_ANALYTICS_LEVELS; i++) {
+        length = ngx_analytics_cells_levels[i].length;
+        now = ngx_analytics_cells_number(
+                  ngx_analytics_floor_div(ngx_analytics_cells_minute(received),
+                                          length));
+
+        first = ngx_analytics_cells_first(z, i, now);
+
+        if (first == INT64_MAX) {
+            continue;
+        }
+
+        end = (first + 1) * length;
+
+        if (end < least) {
+            least = end;
+            *level = i;
+            *period = first;
+        }
+    }
+
+    return (least == INT64_MAX) ? NGX_DECLINED : NGX_OK;
+}
+
+
+/*
  * Returns the first number before end whose period has chunks, or INT64_MAX.
  * Nothing is behind the horizon any more when this is called.
  */
 static int64_t
-ngx_analytics_cells_oldest(ngx_analytics_zone_t *z,
-    ngx_analytics_level_e level, int64_t end)
+ngx_analytics_cells_first(ngx_analytics_zone_t *z, ngx_uint_t level,
+    int64_t end)
 {
     int64_t                number;
     ngx_analytics_span_t  *span;
@@ -371,15 +435,15 @@ ngx_analytics_cell_add(ngx_analytics_zone_t *z, ngx_analytics_level_e level,
     number = ngx_analytics_cells_number(bucket);
 
     if (number < ngx_analytics_cells_end(z, level)) {
-        key = ngx_analytics_chunk_key(level, series, number);
-
+        key = ngx_analytics_chunk_key(level, NGX_ANALYTICS_PLANE_COUNT,
+                                      series, number);
         n = *hint;
 
         if (!ngx_analytics_chunk_is(z, n, key)) {
             n = ngx_analytics_chunk_find(z, key);
 
             if (n == 0) {
-                n = ngx_analytics_chunk_create(z, level, series, number);
+                n = ngx_analytics_chunk_create(z, key);
             }
 
             *hint = n;
@@ -387,7 +451,7 @@ ngx_analytics_cell_add(ngx_analytics_zone_t *z, ngx_analytics_level_e level,
 
         if (n) {
             chunk = ngx_analytics_chunk(z, n);
-            count = &chunk->counts[bucket % NGX_ANALYTICS_CHUNK];
+            count = &chunk->u.counts[bucket % NGX_ANALYTICS_CHUNK];
 
             ngx_analytics_add(z, count, 1);
 
@@ -420,12 +484,11 @@ ngx_analytics_chunk_t *
 ngx_analytics_cells_next(ngx_analytics_zone_t *z,
     ngx_analytics_cells_walk_t *walk)
 {
-    int64_t  end;
+    ngx_uint_t  level;
 
     if (!walk->started) {
         walk->started = 1;
-        walk->level = NGX_ANALYTICS_HOURS;
-        walk->number = z->spans[walk->level].horizon;
+        walk->period = z->spans[ngx_analytics_cells_order[0]].horizon;
     }
 
     if (walk->block == walk->last) {
@@ -433,32 +496,31 @@ ngx_analytics_cells_next(ngx_analytics_zone_t *z,
     }
 
     while (walk->last == 0) {
-        end = ngx_analytics_cells_end(z, walk->level);
+        level = ngx_analytics_cells_order[walk->level];
 
-        if (walk->number == end) {
+        if (walk->period == ngx_analytics_cells_end(z, level)) {
 
-            if (walk->level == NGX_ANALYTICS_MINUTES) {
+            if (++walk->level == NGX_ANALYTICS_LEVELS) {
                 return NULL;
             }
 
-            walk->level = NGX_ANALYTICS_MINUTES;
-            walk->number = z->spans[walk->level].horizon;
+            level = ngx_analytics_cells_order[walk->level];
+            walk->period = z->spans[level].horizon;
             continue;
         }
 
-        walk->block = *ngx_analytics_chunk_ring(z, walk->level,
-                                                walk->number);
+        walk->block = *ngx_analytics_chunk_ring(z, level, walk->period);
 
         /* the place may hold an earlier round's, not yet swept */
 
         if (walk->block
-            && ngx_analytics_chunk_number(ngx_analytics_chunk(z, walk->block))
-               == walk->number)
+            && ngx_analytics_chunk_period(ngx_analytics_chunk(z, walk->block))
+               == walk->period)
         {
             walk->last = walk->block;
         }
 
-        walk->number++;
+        walk->period++;
     }
 
     walk->block = ngx_analytics_chunk(z, walk->block)->link;
@@ -467,47 +529,165 @@ ngx_analytics_cells_next(ngx_analytics_zone_t *z,
 }
 
 
-void
-ngx_analytics_cells_restore(ngx_analytics_zone_t *z,
-    ngx_analytics_level_e level, ngx_uint_t series, int64_t number,
-    uint64_t *counts)
+ngx_int_t
+ngx_analytics_cells_merge(ngx_analytics_zone_t *z, uint64_t key,
+    ngx_analytics_cells_t *cells)
 {
-    int64_t      first;
-    uint32_t     n;
-    uint64_t    *to;
-    ngx_uint_t   i;
+    uint32_t                n;
 
-    n = ngx_analytics_chunk_find(z,
-                             ngx_analytics_chunk_key(level, series, number));
+    n = ngx_analytics_chunk_find(z, key);
 
     if (n == 0 && ngx_analytics_pool_left(&z->cells) == 0) {
-        ngx_analytics_cells_room(z, z->received);
+        ngx_analytics_cells_room(z, z->received, 1);
     }
 
-    if (number < z->spans[level].horizon
-        || number >= ngx_analytics_cells_end(z, level))
-    {
-        return;
+    if (!ngx_analytics_cells_kept(z, key)) {
+        return NGX_OK;
     }
 
     if (n == 0) {
-        n = ngx_analytics_chunk_create(z, level, series, number);
+        n = ngx_analytics_chunk_create(z, key);
     }
 
-    first = number * NGX_ANALYTICS_CHUNK;
-    to = n ? ngx_analytics_chunk(z, n)->counts : NULL;
+    if (n == 0) {
+        return NGX_DECLINED;
+    }
+
+    ngx_analytics_cells_combine(z, ngx_analytics_chunk(z, n), cells);
+
+    return NGX_OK;
+}
+
+
+ngx_uint_t
+ngx_analytics_cells_kept(ngx_analytics_zone_t *z, uint64_t key)
+{
+    int64_t     period;
+    ngx_uint_t  level;
+
+    level = ngx_analytics_key_level(key);
+    period = ngx_analytics_key_period(key);
+
+    return period >= z->spans[level].horizon
+           && period < ngx_analytics_cells_end(z, level);
+}
+
+
+void
+ngx_analytics_cells_change(ngx_analytics_zone_t *z,
+    ngx_analytics_chunk_t *chunk, ngx_uint_t place, uint64_t value)
+{
+    uint64_t               word;
+    ngx_uint_t             i;
+    ngx_analytics_word_t   cell;
+
+    cell.word = 0;
+
+    if (!ngx_analytics_plane_single(ngx_analytics_chunk_plane(chunk))) {
+        i = place;
+        cell.word = value;
+
+    } else if (ngx_analytics_chunk_level(chunk) == NGX_ANALYTICS_UNIQUES) {
+        i = place / 8;
+        cell.registers[place % 8] = (u_char) value;
+
+    } else {
+        i = place / 2;
+        cell.bins[place % 2] = (uint32_t) value;
+    }
+
+    word = ngx_analytics_cells_word(ngx_analytics_chunk_level(chunk),
+                                    ngx_analytics_chunk_plane(chunk),
+                                    chunk->u.counts[i], cell.word);
+
+    if (word != chunk->u.counts[i]) {
+        ngx_analytics_put64(z, &chunk->u.counts[i], word);
+    }
+}
+
+
+static void
+ngx_analytics_cells_combine(ngx_analytics_zone_t *z,
+    ngx_analytics_chunk_t *chunk, ngx_analytics_cells_t *cells)
+{
+    uint64_t    word;
+    ngx_uint_t  i, plane, level;
+
+    plane = ngx_analytics_chunk_plane(chunk);
+    level = ngx_analytics_chunk_level(chunk);
 
     for (i = 0; i < NGX_ANALYTICS_CHUNK; i++) {
 
-        if (counts[i] == 0) {
+        if (cells->counts[i] == 0) {
             continue;
         }
 
-        if (to) {
-            ngx_analytics_add(z, &to[i], counts[i]);
+        word = ngx_analytics_cells_word(level, plane, chunk->u.counts[i],
+                                        cells->counts[i]);
 
-        } else {
-            ngx_analytics_cells_lost(z, level, first + (int64_t) i);
+        if (word != chunk->u.counts[i]) {
+            ngx_analytics_put64(z, &chunk->u.counts[i], word);
+        }
+    }
+}
+
+
+uint64_t
+ngx_analytics_cells_word(ngx_uint_t level, ngx_uint_t plane, uint64_t one,
+    uint64_t two)
+{
+    ngx_uint_t             i;
+    ngx_analytics_word_t   a, b;
+
+    a.word = one;
+    b.word = two;
+
+    if (!ngx_analytics_plane_single(plane)) {
+
+        if (plane == NGX_ANALYTICS_PLANE_MIN) {
+            return (one == 0 || (two && two < one)) ? two : one;
+        }
+
+        return (plane == NGX_ANALYTICS_PLANE_MAX) ? ngx_max(one, two)
+                                                  : one + two;
+    }
+
+    if (level == NGX_ANALYTICS_UNIQUES) {
+        for (i = 0; i < 8; i++) {
+            a.registers[i] = ngx_max(a.registers[i], b.registers[i]);
+        }
+
+        return a.word;
+    }
+
+    for (i = 0; i < 2; i++) {
+        a.bins[i] = (a.bins[i] > UINT32_MAX - b.bins[i])
+                    ? UINT32_MAX : a.bins[i] + b.bins[i];
+    }
+
+    return a.word;
+}
+
+
+void
+ngx_analytics_cells_restore(ngx_analytics_zone_t *z, uint64_t key,
+    ngx_analytics_cells_t *cells)
+{
+    ngx_uint_t  i, m;
+
+    if (ngx_analytics_cells_merge(z, key, cells) != NGX_OK) {
+        m = ngx_analytics_key_series(key) >> 16;
+
+        if (m) {
+            ngx_analytics_put32(z, &z->measures[m - 1].inexact, 1);
+        }
+
+        for (i = 0; i < NGX_ANALYTICS_CHUNK && m == 0; i++) {
+            if (cells->counts[i]) {
+                ngx_analytics_cells_lost(z, ngx_analytics_key_level(key),
+                               ngx_analytics_key_number(key)
+                               * NGX_ANALYTICS_CHUNK + (int64_t) i);
+            }
         }
     }
 
@@ -531,6 +711,16 @@ ngx_analytics_zone_cells(ngx_analytics_zone_t *z,
     ngx_analytics_level_e level, ngx_uint_t series, int64_t first,
     uint64_t *counts, ngx_uint_t n)
 {
+    ngx_analytics_cells_copy(z, level, NGX_ANALYTICS_PLANE_COUNT, series,
+                             first, counts, n);
+}
+
+
+void
+ngx_analytics_cells_copy(ngx_analytics_zone_t *z, ngx_uint_t level,
+    ngx_uint_t plane, ngx_uint_t series, int64_t first, uint64_t *counts,
+    ngx_uint_t n)
+{
     int64_t                 number, begin, end;
     uint32_t                block;
     ngx_uint_t              i, skip, take;
@@ -547,11 +737,11 @@ ngx_analytics_zone_cells(ngx_analytics_zone_t *z,
         block = (number < begin || number >= end)
                 ? 0
                 : ngx_analytics_chunk_find(z,
-                             ngx_analytics_chunk_key(level, series, number));
+                      ngx_analytics_chunk_key(level, plane, series, number));
 
         if (block) {
             ngx_memcpy(&counts[i],
-                       &ngx_analytics_chunk(z, block)->counts[skip],
+                       &ngx_analytics_chunk(z, block)->u.counts[skip],
                        take * sizeof(uint64_t));
 
         } else {
@@ -586,8 +776,8 @@ ngx_analytics_zone_sums(ngx_analytics_zone_t *z, ngx_analytics_level_e level,
         chunk = ngx_analytics_chunk(z, block);
         series = ngx_analytics_chunk_series(chunk);
 
-        if (ngx_analytics_chunk_number(chunk) == number && series < nseries) {
-            counts = &chunk->counts[first & (NGX_ANALYTICS_CHUNK - 1)];
+        if (ngx_analytics_chunk_period(chunk) == number && series < nseries) {
+            counts = &chunk->u.counts[first & (NGX_ANALYTICS_CHUNK - 1)];
 
             for (i = 0; i < n; i++) {
                 sums[series] += counts[i];

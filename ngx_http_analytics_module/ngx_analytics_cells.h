@@ -1,11 +1,12 @@
 
 /*
  * Time cells: how many events each minute and each hour had, all together
- * and of each type.
+ * and of each type; and the figures of metrics, by minute, hour and day.
  *
  * Each level keeps what is not older than its horizon, which moves forward
- * only: the minutes to 48 hours before the last receipt, the hours to as
- * long before it as the program says.  When there is no room, this goes:
+ * only: the minutes to 48 hours before the last receipt, sketches by hour to
+ * 90 days, hours and days to as long before it as the program says.  When
+ * there is no room, this goes:
  *
  *  1. minutes ahead of time by more than a period, the farthest first, chunk
  *     by chunk: nothing really happened there;
@@ -30,7 +31,10 @@
 #include "ngx_analytics_chunks.h"
 
 
-/* chunks that one event can need: on each level of all and of its type */
+/* sketches are kept by hour for so many days */
+#define NGX_ANALYTICS_FINE_MAX     90
+
+/* chunks that one event can need: of all and of its type, minute and hour */
 #define NGX_ANALYTICS_CELLS_NEED   4
 
 /*
@@ -44,8 +48,8 @@
 /* walks the chunks; zeroed at first */
 typedef struct {
     ngx_uint_t              started;
-    ngx_analytics_level_e   level;
-    int64_t                 number;
+    ngx_uint_t              level;     /* how many were done */
+    int64_t                 period;
     uint32_t                block;
     uint32_t                last;      /* of its period */
 } ngx_analytics_cells_walk_t;
@@ -57,10 +61,11 @@ void ngx_analytics_cells_init(ngx_analytics_zone_t *z);
 void ngx_analytics_cells_advance(ngx_analytics_zone_t *z, int64_t received);
 
 /*
- * Transactions of their own: frees some of what has expired, and as much as
- * one event can need if that can be had.
+ * Transactions of their own: frees some of what has expired, and so many
+ * chunks as are needed if they can be had.
  */
-void ngx_analytics_cells_room(ngx_analytics_zone_t *z, int64_t received);
+void ngx_analytics_cells_room(ngx_analytics_zone_t *z, int64_t received,
+    ngx_uint_t need);
 
 /* Counts an event of that type and time. */
 void ngx_analytics_cells_fold(ngx_analytics_zone_t *z, ngx_uint_t type,
@@ -68,19 +73,41 @@ void ngx_analytics_cells_fold(ngx_analytics_zone_t *z, ngx_uint_t type,
 
 /*
  * Returns the next chunk that is not behind its level's horizon, or NULL:
- * the hours first, and of each level the oldest period.
+ * the days and hours first, and of each level the oldest period.
  */
 ngx_analytics_chunk_t *ngx_analytics_cells_next(ngx_analytics_zone_t *z,
     ngx_analytics_cells_walk_t *walk);
 
 /*
- * Transactions of their own: adds the counts of a chunk, which is a new one
- * unless its type had to become "other".  What is behind the horizon is left
- * out, and if there is no room then the oldest go, as when events are folded.
+ * Adds cells to those of the chunk with that key, which is made if it is not
+ * there: counts are added up, of least and greatest values one is kept.  What
+ * is behind the horizon is left out.  Room is made by transactions of their
+ * own, as when events are folded; what is added is part of the caller's, which
+ * begins here.
+ * Returns NGX_OK, or NGX_DECLINED: there is no room.
  */
-void ngx_analytics_cells_restore(ngx_analytics_zone_t *z,
-    ngx_analytics_level_e level, ngx_uint_t series, int64_t number,
-    uint64_t *counts);
+ngx_int_t ngx_analytics_cells_merge(ngx_analytics_zone_t *z, uint64_t key,
+    ngx_analytics_cells_t *cells);
+
+/* Whether a chunk with that key may be there, by its time. */
+ngx_uint_t ngx_analytics_cells_kept(ngx_analytics_zone_t *z, uint64_t key);
+
+/* Adds a value to one cell of a chunk, as merge() would. */
+void ngx_analytics_cells_change(ngx_analytics_zone_t *z,
+    ngx_analytics_chunk_t *chunk, ngx_uint_t place, uint64_t value);
+
+/* Two words of cells as one: a count each, two bins, or eight registers. */
+uint64_t ngx_analytics_cells_word(ngx_uint_t level, ngx_uint_t plane,
+    uint64_t one, uint64_t two);
+
+/* The same as a transaction, which notes what found no room. */
+void ngx_analytics_cells_restore(ngx_analytics_zone_t *z, uint64_t key,
+    ngx_analytics_cells_t *cells);
+
+/* Copies n buckets of a plane of 64 buckets a chunk; what is not kept is 0. */
+void ngx_analytics_cells_copy(ngx_analytics_zone_t *z, ngx_uint_t level,
+    ngx_uint_t plane, ngx_uint_t series, int64_t first, uint64_t *counts,
+    ngx_uint_t n);
 
 /* Since when the hours are complete. */
 int64_t ngx_analytics_cells_from(ngx_analytics_zone_t *z);

@@ -9,17 +9,22 @@
 #include "ngx_analytics_chunks.h"
 
 
-static uint32_t *ngx_analytics_chunk_bucket(ngx_analytics_zone_t *z,
-    uint64_t key);
-static void ngx_analytics_chunk_unlink(ngx_analytics_zone_t *z,
-    uint32_t block);
+static void ngx_analytics_chunk_bins(ngx_analytics_zone_t *z,
+    ngx_analytics_chunk_t *chunk);
+
+
+_Static_assert(NGX_ANALYTICS_MEASURES < 0xff, "series of measures");
+
+_Static_assert(sizeof(ngx_analytics_group_t) <= sizeof(ngx_analytics_chunk_t)
+               && offsetof(ngx_analytics_group_t, key)
+                  == offsetof(ngx_analytics_chunk_t, key), "groups");
 
 
 /*
  * Times and types are chosen by strangers, so the mix is keyed.  It ends as
  * MurmurHash3 by A. Appleby does.
  */
-static uint32_t *
+uint32_t *
 ngx_analytics_chunk_bucket(ngx_analytics_zone_t *z, uint64_t key)
 {
     uint64_t  h;
@@ -54,10 +59,11 @@ ngx_analytics_chunk_find(ngx_analytics_zone_t *z, uint64_t key)
 
 
 uint32_t
-ngx_analytics_chunk_create(ngx_analytics_zone_t *z,
-    ngx_analytics_level_e level, ngx_uint_t series, int64_t number)
+ngx_analytics_chunk_create(ngx_analytics_zone_t *z, uint64_t key)
 {
+    int64_t                 period;
     uint32_t                n, *bucket, *ring;
+    ngx_uint_t              level;
     ngx_analytics_chunk_t  *chunk, *last;
 
     n = ngx_analytics_pool_alloc(z, &z->cells);
@@ -69,17 +75,20 @@ ngx_analytics_chunk_create(ngx_analytics_zone_t *z,
     chunk = ngx_analytics_chunk(z, n);
 
     chunk->link = n;
-    chunk->key = ngx_analytics_chunk_key(level, series, number);
-    ngx_memzero(chunk->counts, sizeof(chunk->counts));
+    chunk->key = key;
+    ngx_memzero(&chunk->u, sizeof(chunk->u));
+
+    level = ngx_analytics_chunk_level(chunk);
+    period = ngx_analytics_chunk_period(chunk);
 
     bucket = ngx_analytics_chunk_bucket(z, chunk->key);
     chunk->next = *bucket;
     ngx_analytics_put32(z, bucket, n);
 
-    ring = ngx_analytics_chunk_ring(z, level, number);
+    ring = ngx_analytics_chunk_ring(z, level, period);
     last = *ring ? ngx_analytics_chunk(z, *ring) : NULL;
 
-    if (last && ngx_analytics_chunk_number(last) != number) {
+    if (last && ngx_analytics_chunk_period(last) != period) {
         /* the same place in an earlier round, not yet swept */
         ngx_analytics_ring_expire(z, ring);
         last = NULL;
@@ -93,42 +102,87 @@ ngx_analytics_chunk_create(ngx_analytics_zone_t *z,
         ngx_analytics_put32(z, ring, n);
     }
 
-    if (number < z->spans[level].lowest) {
-        ngx_analytics_put_time(z, &z->spans[level].lowest, number);
+    if (period < z->spans[level].lowest) {
+        ngx_analytics_put_time(z, &z->spans[level].lowest, period);
+    }
+
+    if (ngx_analytics_plane_single(ngx_analytics_chunk_plane(chunk))) {
+        ngx_analytics_chunk_bins(z, chunk);
     }
 
     return n;
 }
 
 
+/* Who reads a sketch need not look for planes that nobody has. */
+
+static void
+ngx_analytics_chunk_bins(ngx_analytics_zone_t *z,
+    ngx_analytics_chunk_t *chunk)
+{
+    uint32_t                 *planes, bit;
+    ngx_uint_t                series;
+    ngx_analytics_measure_t  *measure;
+
+    series = ngx_analytics_chunk_series(chunk);
+
+    if (series >> 16 == 0
+        || ngx_analytics_chunk_level(chunk) == NGX_ANALYTICS_UNIQUES)
+    {
+        return;
+    }
+
+    measure = &z->measures[(series >> 16) - 1];
+    planes = (series & NGX_ANALYTICS_GROUP_BELOW) ? &measure->below
+                                                  : &measure->bins;
+    bit = (uint32_t) 1 << ngx_analytics_chunk_plane(chunk);
+
+    if (!(*planes & bit)) {
+        ngx_analytics_put32(z, planes, *planes | bit);
+    }
+}
+
+
 void
 ngx_analytics_chunk_free(ngx_analytics_zone_t *z, uint32_t *ring)
 {
-    uint32_t                first;
-    ngx_analytics_chunk_t  *last, *chunk;
+    ngx_analytics_chunk_free_next(z, ring, *ring);
+}
 
-    last = ngx_analytics_chunk(z, *ring);
-    first = last->link;
-    chunk = ngx_analytics_chunk(z, first);
 
-    if (chunk == last) {
+void
+ngx_analytics_chunk_free_next(ngx_analytics_zone_t *z, uint32_t *ring,
+    uint32_t previous)
+{
+    uint32_t                n;
+    ngx_analytics_chunk_t  *before, *chunk;
+
+    before = ngx_analytics_chunk(z, previous);
+    n = before->link;
+    chunk = ngx_analytics_chunk(z, n);
+
+    if (chunk == before) {
         ngx_analytics_put32(z, ring, 0);
 
     } else {
-        ngx_analytics_put32(z, &last->link, chunk->link);
+        ngx_analytics_put32(z, &before->link, chunk->link);
+
+        if (*ring == n) {
+            ngx_analytics_put32(z, ring, previous);
+        }
     }
 
-    ngx_analytics_chunk_unlink(z, first);
+    ngx_analytics_chunk_unlink(z, n);
 
     /* no hint may take it for what it was */
 
     ngx_analytics_put64(z, &chunk->key, NGX_ANALYTICS_CHUNK_FREE);
 
-    ngx_analytics_pool_free(z, &z->cells, first, first, 1);
+    ngx_analytics_pool_free(z, &z->cells, n, n, 1);
 }
 
 
-static void
+void
 ngx_analytics_chunk_unlink(ngx_analytics_zone_t *z, uint32_t block)
 {
     uint32_t               *link;

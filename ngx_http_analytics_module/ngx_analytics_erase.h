@@ -5,8 +5,10 @@
  * Who asks for it has the user's hash written down in the file "erasing",
  * and then an item in the log, which makes each zone that folds the log
  * forget the user.  From then on nobody is shown the user's events.  What
- * the files hold is removed later, on a thread: the segments that come before
- * the item, the parts of the store, and the checkpoints.  A segment or a part
+ * the files hold is removed later, on a thread: the checkpoints first, in place
+ * of which one is written behind the item, as the log will not tell any more
+ * what the user added to the counts of all; then the segments that come before
+ * the item, and the parts of the store.  A segment or a part
  * is written anew beside the old one, synced, and takes its name: a crash
  * leaves either, and the work is begun again by whoever finds "erasing".
  * Only a hash is written down, under the log's key: the name is nowhere.

@@ -26,6 +26,9 @@
 #define NGX_ANALYTICS_KNOWN_STORED   2
 
 
+typedef struct ngx_analytics_point_s  ngx_analytics_point_t;
+
+
 typedef struct {
     ngx_str_t       user;              /* 1 to 255 bytes of UTF-8 */
     ngx_str_t       type;              /* likewise */
@@ -37,6 +40,11 @@ typedef struct {
     uint64_t        id_hash;           /* likewise, if there is an id */
     uint64_t        digest;
     ngx_uint_t      known;             /* its id was: not to be folded */
+
+    /* what it adds to metrics, by these rules: ngx_analytics_point.h */
+    const void             *rules;     /* NULL: was not looked up */
+    ngx_analytics_point_t  *points;
+    ngx_uint_t              npoints;
 } ngx_analytics_event_t;
 
 

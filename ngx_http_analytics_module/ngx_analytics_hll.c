@@ -13,7 +13,6 @@
 
 
 /* the largest rank: all bits of a hash but those of the register are 0 */
-#define NGX_ANALYTICS_HLL_RANK   (64 - NGX_ANALYTICS_HLL_BITS + 1)
 
 /* 1 / (2 ln 2) */
 #define NGX_ANALYTICS_HLL_ALPHA  0.721347520444481703680
@@ -83,34 +82,44 @@ ngx_analytics_hll_tau(double x)
 uint64_t
 ngx_analytics_hll_count(const u_char *registers)
 {
+    return ngx_analytics_hll_estimate(registers, NGX_ANALYTICS_HLL_BITS);
+}
+
+
+uint64_t
+ngx_analytics_hll_estimate(const u_char *registers, ngx_uint_t bits)
+{
     double      m, z;
     uint32_t    n[4][64];
-    ngx_uint_t  i, k;
+    ngx_uint_t  i, k, size, top;
+
+    size = (ngx_uint_t) 1 << bits;
+    top = 64 - bits + 1;
 
     /* four histograms: a counter is not waited for by its next increment */
 
     memset(n, 0, sizeof(n));
 
-    for (i = 0; i < NGX_ANALYTICS_HLL_SIZE; i += 4) {
+    for (i = 0; i < size; i += 4) {
         n[0][registers[i] & 63]++;
         n[1][registers[i + 1] & 63]++;
         n[2][registers[i + 2] & 63]++;
         n[3][registers[i + 3] & 63]++;
     }
 
-    for (k = 0; k <= NGX_ANALYTICS_HLL_RANK; k++) {
+    for (k = 0; k <= top; k++) {
         n[0][k] += n[1][k] + n[2][k] + n[3][k];
     }
 
-    m = NGX_ANALYTICS_HLL_SIZE;
+    m = (double) size;
 
-    if (n[0][0] == NGX_ANALYTICS_HLL_SIZE) {
+    if (n[0][0] == size) {
         return 0;
     }
 
-    z = m * ngx_analytics_hll_tau(1.0 - n[0][NGX_ANALYTICS_HLL_RANK] / m);
+    z = m * ngx_analytics_hll_tau(1.0 - n[0][top] / m);
 
-    for (k = NGX_ANALYTICS_HLL_RANK - 1; k > 0; k--) {
+    for (k = top - 1; k > 0; k--) {
         z = 0.5 * (z + n[0][k]);
     }
 

@@ -48,5 +48,8 @@ ngx_analytics_hll_register(uint64_t hash, ngx_uint_t *rank)
 /* The estimate, rounded to the nearest integer. */
 uint64_t ngx_analytics_hll_count(const u_char *registers);
 
+/* That of 2^bits registers, 4 to 14 bits: the error is 1.04 / sqrt(2^bits). */
+uint64_t ngx_analytics_hll_estimate(const u_char *registers, ngx_uint_t bits);
+
 
 #endif /* _NGX_ANALYTICS_HLL_H_INCLUDED_ */

@@ -7,16 +7,23 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_analytics_cells.h"
+#include "ngx_analytics_dailies.h"
 #include "ngx_analytics_image.h"
 #include "ngx_analytics_keys.h"
+#include "ngx_analytics_measures.h"
+#include "ngx_analytics_sessions.h"
 
 
-_Static_assert(3 + 2 * 8 + 2 * 10 + NGX_ANALYTICS_NAME_MAX
+_Static_assert(5 + 8 + 2 * 10 + NGX_ANALYTICS_NAME_MAX
+               + 4 * 10 + 8 + NGX_ANALYTICS_DAYS_MAX / 8
                + 2 * 10 * (NGX_ANALYTICS_USER_TYPES_MAX + 1)
                <= NGX_ANALYTICS_IMAGE_ENTRY, "an entry of a user");
 
-_Static_assert(9 + 2 * 10 + 10 * NGX_ANALYTICS_CHUNK
+_Static_assert(10 + 2 * 10 + 10 * NGX_ANALYTICS_CHUNK
                <= NGX_ANALYTICS_IMAGE_ENTRY, "an entry of a chunk");
+
+_Static_assert(NGX_ANALYTICS_PROGRAM_MAX <= NGX_ANALYTICS_IMAGE_MAX,
+               "the program");
 
 
 /* the section that is being written */
@@ -39,53 +46,46 @@ static void ngx_analytics_image_write_types(ngx_analytics_zone_t *z,
     ngx_analytics_image_out_t *out);
 static void ngx_analytics_image_write_hll(ngx_analytics_zone_t *z,
     ngx_analytics_image_out_t *out);
+static void ngx_analytics_image_write_measures(ngx_analytics_zone_t *z,
+    ngx_analytics_image_out_t *out);
+static void ngx_analytics_image_write_groups(ngx_analytics_zone_t *z,
+    ngx_analytics_image_out_t *out);
 static void ngx_analytics_image_write_cells(ngx_analytics_zone_t *z,
     ngx_analytics_image_out_t *out);
 static void ngx_analytics_image_write_users(ngx_analytics_zone_t *z,
     ngx_analytics_image_out_t *out);
 static u_char *ngx_analytics_image_write_user(ngx_analytics_zone_t *z,
     ngx_analytics_user_t *user, u_char *p);
+static u_char *ngx_analytics_image_write_days(ngx_analytics_zone_t *z,
+    ngx_analytics_user_t *user, u_char *p);
 static void ngx_analytics_image_write_keys(ngx_analytics_zone_t *z,
     ngx_analytics_image_out_t *out);
-
-
-static ngx_inline u_char *
-ngx_analytics_image_put_varint(u_char *p, uint64_t value)
-{
-    while (value >= 0x80) {
-        *p++ = (u_char) (value | 0x80);
-        value >>= 7;
-    }
-
-    *p++ = (u_char) value;
-
-    return p;
-}
 
 
 ngx_int_t
 ngx_analytics_image_write(ngx_analytics_zone_t *z, u_char *buf,
     ngx_analytics_image_pt section, void *ctx)
 {
-    u_char                     *p;
-    ngx_analytics_image_out_t   out;
+    ngx_analytics_image_out_t  out;
 
     out.section = section;
     out.ctx = ctx;
     out.kind = "prog";
     out.start = buf;
     out.pos = buf;
-    out.rc = NGX_OK;
 
-    p = ngx_analytics_image_room(&out, "prog");
+    /* it is there, also when it is empty */
 
-    if (p) {
-        out.pos = ngx_analytics_image_put(p, (uint64_t) z->program.totals, 8);
-    }
+    ngx_memcpy(buf, ngx_analytics_zone_text(z, z->program.place),
+               z->program.len);
+
+    out.rc = section(ctx, "prog", buf, z->program.len);
 
     ngx_analytics_image_write_zone(z, &out);
     ngx_analytics_image_write_types(z, &out);
     ngx_analytics_image_write_hll(z, &out);
+    ngx_analytics_image_write_measures(z, &out);
+    ngx_analytics_image_write_groups(z, &out);
     ngx_analytics_image_write_cells(z, &out);
     ngx_analytics_image_write_users(z, &out);
     ngx_analytics_image_write_keys(z, &out);
@@ -134,7 +134,7 @@ ngx_analytics_image_write_zone(ngx_analytics_zone_t *z,
     u_char      *p;
     ngx_uint_t   i;
 
-    uint64_t     words[16] = {
+    uint64_t     words[NGX_ANALYTICS_IMAGE_WORDS] = {
         (uint64_t) z->created,
         (uint64_t) z->received,
         (uint64_t) z->keys_lost,
@@ -149,8 +149,14 @@ ngx_analytics_image_write_zone(ngx_analytics_zone_t *z,
         (uint64_t) z->peak_hour,
         (uint64_t) z->spans[NGX_ANALYTICS_MINUTES].horizon,
         (uint64_t) z->spans[NGX_ANALYTICS_HOURS].horizon,
+        (uint64_t) z->spans[NGX_ANALYTICS_FINE].horizon,
+        (uint64_t) z->spans[NGX_ANALYTICS_UNIQUES].horizon,
+        (uint64_t) z->spans[NGX_ANALYTICS_DAYS].horizon,
         z->live,
-        z->keys_count
+        z->keys_count,
+        z->late,
+        (uint64_t) z->dailies_from,
+        z->refolds
     };
 
     p = ngx_analytics_image_room(out, "zone");
@@ -159,7 +165,7 @@ ngx_analytics_image_write_zone(ngx_analytics_zone_t *z,
         return;
     }
 
-    for (i = 0; i < 16; i++) {
+    for (i = 0; i < NGX_ANALYTICS_IMAGE_WORDS; i++) {
         p = ngx_analytics_image_put(p, words[i], 8);
     }
 
@@ -221,45 +227,178 @@ ngx_analytics_image_write_hll(ngx_analytics_zone_t *z,
 }
 
 
+/* Those that are given up are not written, nor are their cells. */
+
+static void
+ngx_analytics_image_write_measures(ngx_analytics_zone_t *z,
+    ngx_analytics_image_out_t *out)
+{
+    u_char                   *p;
+    ngx_uint_t                i, k;
+    ngx_analytics_measure_t  *m;
+
+    for (i = 0; i < NGX_ANALYTICS_MEASURES; i++) {
+        m = &z->measures[i];
+
+        if (!ngx_analytics_measure_used(m)) {
+            continue;
+        }
+
+        p = ngx_analytics_image_room(out, "meas");
+
+        if (p == NULL) {
+            return;
+        }
+
+        p = ngx_analytics_image_put(p, m->signature, 8);
+        p = ngx_analytics_image_put(p, m->classes, 4);
+        p = ngx_analytics_image_put(p, m->stale, 4);
+
+        for (k = 0; k < NGX_ANALYTICS_CLASSES; k++) {
+            p = ngx_analytics_image_put(p, m->since[k].from, 8);
+        }
+
+        for (k = 0; k < NGX_ANALYTICS_CLASSES; k++) {
+            p = ngx_analytics_image_put(p, (uint64_t) m->since[k].since, 8);
+        }
+
+        p = ngx_analytics_image_put(p, m->skipped, 8);
+        p = ngx_analytics_image_put(p, m->older, 8);
+        p = ngx_analytics_image_put(p, m->others, 8);
+        p = ngx_analytics_image_put(p, m->inexact, 4);
+        p = ngx_analytics_image_put(p, m->groups_max, 4);
+        out->pos = ngx_analytics_image_put(p, m->least, 8);
+    }
+}
+
+
+static void
+ngx_analytics_image_write_groups(ngx_analytics_zone_t *z,
+    ngx_analytics_image_out_t *out)
+{
+    u_char                 *p;
+    uint32_t                n;
+    ngx_uint_t              i, number;
+    ngx_analytics_group_t  *group;
+
+    number = 0;
+
+    for (i = 0; i < NGX_ANALYTICS_MEASURES; i++) {
+
+        if (!ngx_analytics_measure_used(&z->measures[i])) {
+            continue;
+        }
+
+        for (n = z->measures[i].groups; n; n = group->link) {
+            group = ngx_analytics_group(z, n);
+
+            p = ngx_analytics_image_room(out, "grup");
+
+            if (p == NULL) {
+                return;
+            }
+
+            p = ngx_analytics_image_put_varint(p, number);
+            p = ngx_analytics_image_put_varint(p, group->index);
+            *p++ = (group->pass != 0);
+            p = ngx_analytics_image_put_varint(p, group->count);
+            p = ngx_analytics_image_put_varint(p, group->error);
+            *p++ = group->len;
+            out->pos = ngx_cpymem(p, group->name, group->len);
+        }
+
+        number++;
+    }
+}
+
+
 static void
 ngx_analytics_image_write_cells(ngx_analytics_zone_t *z,
     ngx_analytics_image_out_t *out)
 {
-    u_char                      *p, *bitmap;
-    uint64_t                     bits;
-    ngx_uint_t                   i;
+    u_char                      *p;
+    uint64_t                     key;
+    ngx_uint_t                   i, n, m, numbers[NGX_ANALYTICS_MEASURES];
     ngx_analytics_chunk_t       *chunk;
     ngx_analytics_cells_walk_t   walk;
+
+    n = 0;
+
+    for (i = 0; i < NGX_ANALYTICS_MEASURES; i++) {
+        numbers[i] = ngx_analytics_measure_used(&z->measures[i]) ? ++n : 0;
+    }
 
     ngx_memzero(&walk, sizeof(ngx_analytics_cells_walk_t));
 
     while ((chunk = ngx_analytics_cells_next(z, &walk)) != NULL) {
+        key = chunk->key;
+        m = ngx_analytics_chunk_series(chunk) >> 16;
+
+        if (m) {
+
+            if (numbers[m - 1] == 0) {
+                continue;
+            }
+
+            key &= ~((uint64_t) 0xff << 48);
+            key |= (uint64_t) numbers[m - 1] << 48;
+        }
+
         p = ngx_analytics_image_room(out, "cell");
 
         if (p == NULL) {
             return;
         }
 
-        *p++ = (u_char) walk.level;
+        out->pos = ngx_analytics_image_put_cells(p, key, &chunk->u);
+    }
+}
 
-        bitmap = p;
-        p += 8;
 
-        p = ngx_analytics_image_put_varint(p,
-                                         ngx_analytics_chunk_series(chunk));
-        p = ngx_analytics_image_put_varint(p,
-                             (uint64_t) ngx_analytics_chunk_number(chunk));
+u_char *
+ngx_analytics_image_put_cells(u_char *p, uint64_t key,
+    ngx_analytics_cells_t *cells)
+{
+    u_char      *bitmap;
+    uint64_t     bits;
+    ngx_uint_t   i, level, plane;
 
-        for (i = 0, bits = 0; i < NGX_ANALYTICS_CHUNK; i++) {
-            if (chunk->counts[i]) {
-                bits |= (uint64_t) 1 << i;
-                p = ngx_analytics_image_put_varint(p, chunk->counts[i]);
-            }
+    level = ngx_analytics_key_level(key);
+    plane = ngx_analytics_key_plane(key);
+
+    *p++ = (u_char) level;
+    *p++ = (u_char) plane;
+
+    bitmap = p;
+    p += 8;
+
+    p = ngx_analytics_image_put_varint(p, ngx_analytics_key_series(key));
+    p = ngx_analytics_image_put_varint(p,
+                                 (uint64_t) ngx_analytics_key_number(key));
+
+    for (i = 0, bits = 0; i < NGX_ANALYTICS_CHUNK; i++) {
+
+        if (cells->counts[i] == 0) {
+            continue;
         }
 
-        (void) ngx_analytics_image_put(bitmap, bits, 8);
-        out->pos = p;
+        bits |= (uint64_t) 1 << i;
+
+        if (!ngx_analytics_plane_single(plane)) {
+            p = ngx_analytics_image_put_varint(p, cells->counts[i]);
+
+        } else if (level == NGX_ANALYTICS_UNIQUES) {
+            p = ngx_cpymem(p, &cells->registers[8 * i], 8);
+
+        } else {
+            p = ngx_analytics_image_put_varint(p, cells->bins[2 * i]);
+            p = ngx_analytics_image_put_varint(p, cells->bins[2 * i + 1]);
+        }
     }
+
+    (void) ngx_analytics_image_put(bitmap, bits, 8);
+
+    return p;
 }
 
 
@@ -321,12 +460,15 @@ ngx_analytics_image_write_user(ngx_analytics_zone_t *z,
     *p++ = flags;
     *p++ = user->len;
     *p++ = (u_char) user->ntypes;
+    *p++ = user->nsessions;
+    *p++ = user->ndays;
 
     p = ngx_analytics_image_put(p, (uint64_t) user->first, 8);
     p = ngx_analytics_image_put_varint(p, user->count);
     p = ngx_analytics_image_put_varint(p, (uint64_t) user->last
                                           - (uint64_t) user->first);
 
+    p = ngx_analytics_image_write_days(z, user, p);
     p += ngx_analytics_user_name(z, user, p);
 
     ngx_analytics_user_types_init(user, &ut);
@@ -339,6 +481,63 @@ ngx_analytics_image_write_user(ngx_analytics_zone_t *z,
     }
 
     return p;
+}
+
+
+/* The user's sessions, and days. */
+
+static u_char *
+ngx_analytics_image_write_days(ngx_analytics_zone_t *z,
+    ngx_analytics_user_t *user, u_char *p)
+{
+    uint64_t                  word;
+    ngx_uint_t                i, from, n, number;
+    ngx_analytics_session_t  *session;
+
+    for (i = 0; i < ngx_analytics_sessions_known(user); i++) {
+        session = &user->sessions[i];
+
+        p = ngx_analytics_image_put_varint(p, (uint64_t) session->start
+                                              - (uint64_t) user->first);
+        p = ngx_analytics_image_put_varint(p, (uint64_t) session->end
+                                              - (uint64_t) session->start);
+    }
+
+    if (user->ndays == 0) {
+        return p;
+    }
+
+    p = ngx_analytics_image_put(p, user->day_first, 2);
+    p = ngx_analytics_image_put(p, user->day_last, 2);
+
+    if (user->ndays != NGX_ANALYTICS_USER_DAYS_BITS) {
+
+        for (i = 0; i < user->ndays; i++) {
+            p = ngx_analytics_image_put(p, user->days[i], 2);
+        }
+
+        return p;
+    }
+
+    from = user->day_first / 64;
+    n = user->day_last / 64 - from + 1;
+
+    p = ngx_analytics_image_put(p, from, 2);
+    p = ngx_analytics_image_put(p, n, 2);
+
+    ngx_memzero(p, n * 8);
+
+    for (i = from; /* void */ ; i = number + 1) {
+        word = ngx_analytics_user_days_word(z, user, i, &number);
+
+        if (word == 0) {
+            break;
+        }
+
+        (void) ngx_analytics_image_put(p + (number - from) * 8, word, 8);
+    }
+
+    return p + n * 8;
 }
 
 

@@ -7,8 +7,7 @@
  * in several sections of the same kind, and an entry is never split.  They
  * come in this order:
  *
- *     "prog"  the program
- *         0   8  retain totals=, microseconds
+ *     "prog"  the program's text, as ngx_analytics_rules.h describes it
  *
  *     "zone"  what there is once
  *         0   8  when the zone was made     24   8  events
@@ -19,9 +18,12 @@
  *        64   8  periods and cells that had to leave
  *        72   8  the hours are whole from this one on
  *        80   8  events of the busiest hour, 88   8  and which one it is
- *        96   8  first chunk of minutes that is kept, 104   8  of hours
- *       112   8  how many users follow, 120   8  and how many keys
- *       128 192  events of each hour of the day
+ *        96  40  first period that is kept, of each level
+ *       136   8  how many users follow, 144   8  and how many keys
+ *       152   8  events of no session
+ *       160   8  day from which on users by day are whole
+ *       168   8  how often metrics were completed from what was stored
+ *       176 192  events of each hour of the day
  *
  *     "type"  types by their ids: entries of
  *             8  count
@@ -31,20 +33,51 @@
  *             2  which one
  *             1  its value
  *
+ *     "meas"  measures, numbered from 0 on as they come:
+ *             8  signature of the source
+ *             4  classes that are kept
+ *             4  classes that are being given up
+ *         6 x 8  of each class the first event's number,
+ *         6 x 8  and when that was received
+ *             8  values that were no numbers
+ *             8  points before the hours that are kept
+ *             8  points of groups without a place
+ *             4  0, or 1: not exact
+ *             4  groups that have a place
+ *             8  points of the group that has the fewest, or fewer
+ *
+ *     "grup"  groups: entries of
+ *             *  number of the measure, and index in it
+ *             1  0, or 1: it is being given up
+ *             *  points, and how many may lack
+ *             1  length of the name, and the name
+ *
  *     "cell"  chunks of time cells, of each level the oldest period first:
- *             1  level: 0 minutes, 1 hours
- *             8  which of its buckets are not 0, bit 0 is the first
- *             *  series, and number of the chunk
- *             *  count of each of these buckets
+ *             1  level: 0 minutes, 1 hours, 2 sketches by hour, 3 distinct
+ *                values by day, 4 days
+ *             1  plane, see ngx_analytics_plane_e
+ *             8  which of its words are not 0, bit 0 is the first
+ *             *  series, with the measure's number + 1 from bit 16 on; and
+ *                number of the chunk
+ *             .  each of these words: a count (*), or two counts (**), or
+ *                eight registers
  *
  *     "user"  users, who would leave first comes first:
  *             1  0x01 was active lately   0x02 may have left before
  *                0x04 events lack in its types
  *             1  length of the name
  *             1  how many types
+ *             1  how many sessions, 0x80: there were others before
+ *             1  how many days; 255: a bit each
  *             8  time of the first event
  *             *  count of events
  *             *  microseconds from the first to the last event
+ *             *  of each session, the last one first: microseconds from the
+ *                first event to its start, and from there to its end
+ *             4  first and last day; then
+ *             2  of each day its number, or
+ *             4  number of the first 64 days, and how many follow,
+ *             8  and these
  *             .  name
  *             *  of each type its id, and its count
  *
@@ -68,6 +101,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_analytics_arena.h"
+#include "ngx_analytics_bytes.h"
 #include "ngx_analytics_users.h"
 #include "ngx_analytics_zone.h"
 
@@ -76,9 +110,12 @@
 #define NGX_ANALYTICS_IMAGE_MAX      1048576   /* bytes of a section */
 
 /* no entry is longer; so much behind a section is readable, too */
-#define NGX_ANALYTICS_IMAGE_ENTRY    4096
+#define NGX_ANALYTICS_IMAGE_ENTRY    16384
 
-#define NGX_ANALYTICS_IMAGE_ZONE     (16 * 8 + 24 * 8)    /* bytes */
+#define NGX_ANALYTICS_IMAGE_WORDS    22
+#define NGX_ANALYTICS_IMAGE_ZONE     ((NGX_ANALYTICS_IMAGE_WORDS + 24) * 8)
+#define NGX_ANALYTICS_IMAGE_MEASURE                                           \
+    (8 + 4 + 4 + 2 * 8 * NGX_ANALYTICS_CLASSES + 3 * 8 + 4 + 4 + 8)
 #define NGX_ANALYTICS_IMAGE_KEY      44
 
 #define NGX_ANALYTICS_IMAGE_TOUCHED  0x01
@@ -100,8 +137,11 @@ typedef struct {
     uint64_t                     steps;    /* that the hand may yet take */
 
     ngx_uint_t                   ntypes;
+    ngx_uint_t                   nmeasures;
     uint64_t                     users;    /* that are still to come */
     uint64_t                     keys;
+
+    uint64_t    indexes[NGX_ANALYTICS_MEASURES][NGX_ANALYTICS_GONE];
 
     ngx_uint_t                   n;        /* of the batch */
     ngx_analytics_user_image_t   batch[NGX_ANALYTICS_IMAGE_BATCH];
@@ -137,54 +177,19 @@ ngx_int_t ngx_analytics_image_section(ngx_analytics_image_t *image,
 /* Returns NGX_OK, or NGX_ERROR if something is missing. */
 ngx_int_t ngx_analytics_image_end(ngx_analytics_image_t *image);
 
+/*
+ * An entry of "cell".  put() writes at most NGX_ANALYTICS_IMAGE_ENTRY bytes at
+ * p, and returns the end.  get() takes one off *p, of which so many bytes are
+ * readable, and checks nothing but that a chunk can have that key.  Returns
+ * NGX_OK or NGX_ERROR.
+ */
+u_char *ngx_analytics_image_put_cells(u_char *p, uint64_t key,
+    ngx_analytics_cells_t *cells);
+ngx_int_t ngx_analytics_image_get_cells(u_char **p, uint64_t *key,
+    ngx_analytics_cells_t *cells);
+
 /* Zeroes what a zone has ever used of its memory; then it is none. */
 void ngx_analytics_image_clear(ngx_analytics_zone_t *z);
-
-
-/* Little-endian integers of 1 to 8 bytes. */
-
-static ngx_inline u_char *
-ngx_analytics_image_put(u_char *p, uint64_t value, ngx_uint_t bytes)
-{
-#if (NGX_HAVE_LITTLE_ENDIAN)
-
-    ngx_memcpy(p, &value, bytes);
-
-#else
-    ngx_uint_t  i;
-
-    for (i = 0; i < bytes; i++) {
-        p[i] = (u_char) (value >> (8 * i));
-    }
-
-#endif
-
-    return p + bytes;
-}
-
-
-static ngx_inline uint64_t
-ngx_analytics_image_get(const u_char *p, ngx_uint_t bytes)
-{
-    uint64_t  value;
-
-    value = 0;
-
-#if (NGX_HAVE_LITTLE_ENDIAN)
-
-    ngx_memcpy(&value, p, bytes);
-
-#else
-    ngx_uint_t  i;
-
-    for (i = 0; i < bytes; i++) {
-        value |= (uint64_t) p[i] << (8 * i);
-    }
-
-#endif
-
-    return value;
-}
 
 
 #endif /* _NGX_ANALYTICS_IMAGE_H_INCLUDED_ */

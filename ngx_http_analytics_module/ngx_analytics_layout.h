@@ -3,10 +3,10 @@
  * What the zone looks like inside, for the files that fold and answer.
  *
  * The arena starts with ngx_analytics_zone_s.  Behind it, at offsets kept
- * there, lie the types, the hash tables' buckets, the ring of keys and two
- * pools of blocks of a fixed size: so nothing ever fragments, and what one
- * pool holds cannot push out what another holds.  A block is known by its
- * number; 0 is none.
+ * there, lie the program's text, the types, the hash tables' buckets, the
+ * ring of keys and two pools of blocks of a fixed size: so nothing ever
+ * fragments, and what one pool holds cannot push out what another holds.  A
+ * block is known by its number; 0 is none.
  *
  * Copyright (C) The nginx analytics authors
  */
@@ -19,19 +19,27 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_analytics_hll.h"
+#include "ngx_analytics_rules.h"
 #include "ngx_analytics_zone.h"
 
 
 #define NGX_ANALYTICS_MAGIC           0x31656e6f7a414e47ULL
-#define NGX_ANALYTICS_LAYOUT          3
+#define NGX_ANALYTICS_LAYOUT          4
 
-#define NGX_ANALYTICS_UNDO_MAX        256       /* words of a transaction */
+#define NGX_ANALYTICS_UNDO_MAX        2048      /* words of a transaction */
 
 #define NGX_ANALYTICS_USER_INLINE     56        /* bytes of the name */
 #define NGX_ANALYTICS_USER_TYPES      3
 #define NGX_ANALYTICS_USER_TYPES_MAX  128       /* then "other" */
-#define NGX_ANALYTICS_MORE_NAME       112
-#define NGX_ANALYTICS_MORE_TYPES      14
+#define NGX_ANALYTICS_MORE_NAME       176
+#define NGX_ANALYTICS_MORE_TYPES      22
+
+/* days on which a user was active: a few in the user, more as bits */
+#define NGX_ANALYTICS_USER_DAYS       11
+#define NGX_ANALYTICS_USER_DAYS_BITS  0xff      /* in ndays */
+#define NGX_ANALYTICS_MORE_WORDS      22
+#define NGX_ANALYTICS_MORE_DAYS       (NGX_ANALYTICS_MORE_WORDS * 64)
+#define NGX_ANALYTICS_DAYS_MAX        65536     /* since 1970 */
 
 /* ngx_analytics_user_t.flags */
 #define NGX_ANALYTICS_USER_HEAD       0x01      /* a user starts here */
@@ -49,11 +57,64 @@
 #define NGX_ANALYTICS_CHUNK_FREE      UINT64_MAX
 
 /*
- * A period is the chunks of one number.  The minutes between 48 hours back
- * and 24 hours ahead are 69 periods; the hours are told apart until 2209.
+ * What a chunk holds of a series.  The first are of 64 buckets in a row, a
+ * word each.  Of a sketch or of distinct values a bucket has chunks of its
+ * own: 128 bins, or 512 registers, in each.
+ */
+typedef enum {
+    NGX_ANALYTICS_PLANE_COUNT = 0,
+    NGX_ANALYTICS_PLANE_SUM,           /* whole, */
+    NGX_ANALYTICS_PLANE_NANO,          /* and billionths above that */
+    NGX_ANALYTICS_PLANE_MIN,           /* see ngx_analytics_order() */
+    NGX_ANALYTICS_PLANE_MAX,
+    NGX_ANALYTICS_PLANES,
+    NGX_ANALYTICS_PLANE_BINS = 8,      /* and those that follow */
+    NGX_ANALYTICS_PLANE_REGISTERS = 8  /* on their own level */
+} ngx_analytics_plane_e;
+
+#define NGX_ANALYTICS_CHUNK_BINS       128
+#define NGX_ANALYTICS_CHUNK_REGISTERS  512
+
+/*
+ * A period is what lies in the time of 64 buckets in a row.  The minutes
+ * between 48 hours back and 24 hours ahead are 69 periods, the hours of 90
+ * days 36; other hours and days are told apart until 2209 and 2149.
  */
 #define NGX_ANALYTICS_RING_MINUTES    128
+#define NGX_ANALYTICS_RING_FINE       64
 #define NGX_ANALYTICS_RING_HOURS      32768
+#define NGX_ANALYTICS_RING_DAYS       (NGX_ANALYTICS_DAYS_MAX                 \
+                                       / NGX_ANALYTICS_CHUNK)
+
+/* series of days that are of all users together */
+typedef enum {
+    NGX_ANALYTICS_DAILY_ACTIVE = 0,    /* users on that day, */
+    NGX_ANALYTICS_DAILY_WEEK,          /* in the week that begins then, */
+    NGX_ANALYTICS_DAILY_MONTH,         /* in that month */
+    NGX_ANALYTICS_DAILY_NEW,           /* users whose first day it is, */
+    NGX_ANALYTICS_DAILY_LAST,          /* and the last by now */
+    NGX_ANALYTICS_DAILY_SESSIONS,      /* that began, */
+    NGX_ANALYTICS_DAILY_SESSION_TIME,  /* microseconds that these took */
+    NGX_ANALYTICS_DAILY_TOUCHED,       /* number of the last event then */
+    NGX_ANALYTICS_DAILIES
+} ngx_analytics_daily_e;
+
+/*
+ * A series of a measure: its place in measures[] + 1, and which of its groups.
+ * Those that are less are of types, or of all.
+ */
+#define NGX_ANALYTICS_MEASURES         96
+#define NGX_ANALYTICS_GROUP_ALL        0       /* all of them */
+#define NGX_ANALYTICS_GROUP_OTHER      1       /* those without a place */
+#define NGX_ANALYTICS_GROUP_FIRST      2
+#define NGX_ANALYTICS_GROUP_BELOW      0x8000  /* bins of what is below 0 */
+#define ngx_analytics_measure_series(m, group)                                \
+    ((((ngx_uint_t) (m) + 1) << 16) | (group))
+
+#define NGX_ANALYTICS_RIVALS           8
+#define NGX_ANALYTICS_GONE             32      /* words of a bit a group */
+
+#define NGX_ANALYTICS_SWEEP_IDLE       INT64_MIN
 
 
 typedef struct {
@@ -85,6 +146,15 @@ typedef struct {
 } ngx_analytics_block_t;
 
 
+/* The last one comes first; of two, one is all before the other. */
+#define NGX_ANALYTICS_USER_SESSIONS   2
+
+typedef struct {
+    int64_t                 start;     /* microseconds */
+    int64_t                 end;
+} ngx_analytics_session_t;
+
+
 typedef struct {
     uint32_t                next;      /* in the bucket, or free */
     uint32_t                hash;
@@ -100,27 +170,125 @@ typedef struct {
     uint32_t                types_more;  /* the newest block comes first */
     uint64_t                types[NGX_ANALYTICS_USER_TYPES];
     u_char                  name[NGX_ANALYTICS_USER_INLINE];
+
+    ngx_analytics_session_t  sessions[NGX_ANALYTICS_USER_SESSIONS];
+    uint16_t                days[NGX_ANALYTICS_USER_DAYS];   /* unordered */
+    uint16_t                day_first;
+    uint16_t                day_last;
+    u_char                  ndays;     /* or DAYS_BITS: they are in more */
+    u_char                  nsessions;
+    uint32_t                days_more;   /* one block for MORE_DAYS days */
 } ngx_analytics_user_t;
 
 
 typedef struct {
     uint32_t                next;
-    uint32_t                tail;      /* the chain's last block, of types */
+    uint32_t                tail;      /* the chain's last block, of types; */
+                                       /* which days these are */
     uint64_t                mark;      /* 0: no HEAD for the hand */
 
     union {
         u_char              name[NGX_ANALYTICS_MORE_NAME];
         uint64_t            types[NGX_ANALYTICS_MORE_TYPES];
+        uint64_t            days[NGX_ANALYTICS_MORE_WORDS];
     } u;
 } ngx_analytics_more_t;
+
+
+typedef union {
+    uint64_t                counts[NGX_ANALYTICS_CHUNK];
+    uint32_t                bins[NGX_ANALYTICS_CHUNK_BINS];
+    u_char                  registers[NGX_ANALYTICS_CHUNK_REGISTERS];
+} ngx_analytics_cells_t;
 
 
 typedef struct {
     uint32_t                next;      /* in the bucket, or free */
     uint32_t                link;      /* in its period, a ring */
-    uint64_t                key;       /* level, series, chunk number */
-    uint64_t                counts[NGX_ANALYTICS_CHUNK];
+    uint64_t                key;       /* see ngx_analytics_chunk_key() */
+    ngx_analytics_cells_t   u;
 } ngx_analytics_chunk_t;
+
+
+/* A group of a measure, in a block of the cells. */
+typedef struct {
+    uint32_t                next;      /* in the bucket, or free */
+    uint32_t                link;      /* the measure's next group, or 0 */
+    uint64_t                key;
+    uint64_t                hash;      /* of its name */
+    uint64_t                count;     /* of its points, */
+    uint64_t                error;     /* and how many may lack in it */
+    uint64_t                pass;      /* since when it is given up, or 0 */
+    uint16_t                index;     /* in series */
+    u_char                  len;
+    u_char                  name[NGX_ANALYTICS_NAME_MAX];
+} ngx_analytics_group_t;
+
+
+/* Who would be a group, if there were a place. */
+typedef struct {
+    uint64_t                hash;
+    uint64_t                count;     /* at most, */
+    uint64_t                error;     /* and so many less at least */
+} ngx_analytics_rival_t;
+
+
+/* Since when a class of figures is kept. */
+typedef struct {
+    uint64_t                from;      /* number of the first event in it, */
+    int64_t                 since;     /* and when that was received */
+} ngx_analytics_since_t;
+
+
+/*
+ * What a zone keeps of a source.  It is free (signature 0), or in use, or
+ * given up: then pass says since when, and it is free when all of its chunks
+ * are.
+ */
+typedef struct {
+    uint64_t                signature;
+    uint64_t                pass;
+    uint32_t                classes;     /* that are kept, */
+    uint32_t                stale;       /* and those that are given up, */
+    uint64_t                stale_pass;  /* since then */
+    ngx_analytics_since_t   since[NGX_ANALYTICS_CLASSES];
+
+    uint64_t                skipped;     /* values that were no numbers */
+    uint64_t                older;       /* points before the hours kept */
+    uint64_t                others;      /* points of GROUP_OTHER */
+    uint32_t                inexact;     /* no room, or a sum too large */
+    uint32_t                groups;      /* the first block, or 0 */
+    uint32_t                ngroups;     /* without those given up */
+    uint32_t                groups_max;
+    uint64_t                least;       /* no group had fewer points */
+    ngx_analytics_rival_t   rivals[NGX_ANALYTICS_RIVALS];
+    uint64_t                gone[NGX_ANALYTICS_GONE];   /* groups given up */
+    uint32_t                bins;        /* planes with bins, a bit each, */
+    uint32_t                below;       /* and of values below 0 */
+} ngx_analytics_measure_t;
+
+
+/*
+ * Looks for what was given up, chunk by chunk.  A pass goes round once; what
+ * was given up before it began is gone when it ends.
+ */
+typedef struct {
+    uint64_t                pass;        /* the one that is under way */
+    uint64_t                wanted;      /* the last that somebody needs */
+    int64_t                 number;      /* the period; IDLE: none is, */
+    uint32_t                level;
+    uint32_t                previous;    /* and where in its ring; 0: not */
+} ngx_analytics_sweep_t;
+
+
+/* The program's text lies at one of two places, so that it changes at once. */
+typedef struct {
+    uint64_t                signature;   /* of the text */
+    uint64_t                assigned;    /* as far as measures are made */
+    int64_t                 totals;      /* microseconds; 0: all time */
+    uint32_t                len;
+    uint32_t                place;
+} ngx_analytics_program_state_t;
 
 
 typedef struct {
@@ -129,7 +297,7 @@ typedef struct {
     uint32_t                next;      /* 1 + id, in the bucket */
 
     /* the chunks counted in last: only hints, never saved for undo */
-    uint32_t                hints[NGX_ANALYTICS_LEVELS];
+    uint32_t                hints[NGX_ANALYTICS_TYPE_LEVELS];
 
     u_char                  len;
     u_char                  name[NGX_ANALYTICS_NAME_MAX];
@@ -178,7 +346,8 @@ struct ngx_analytics_zone_s {
     uint64_t                key[2];
     int64_t                 created;
 
-    uint64_t                types;       /* offsets */
+    uint64_t                text;        /* offsets */
+    uint64_t                types;
     uint64_t                types_hash;
     uint64_t                users_hash;
     uint64_t                cells_hash;
@@ -197,10 +366,13 @@ struct ngx_analytics_zone_s {
     ngx_analytics_pool_t    users;
     ngx_analytics_pool_t    cells;
 
-    ngx_analytics_program_t program;
+    ngx_analytics_program_state_t  program;
 
     uint64_t                position;      /* in the log: the next record */
-    uint64_t                seq;           /* of the last event folded */
+    uint64_t                seq;           /* of the last event folded, */
+    uint64_t                metrics_seq;   /* and folded into measures */
+    uint64_t                refolded;      /* chunks of a record so far */
+    uint64_t                refolds;       /* how many records there were */
     uint64_t                accepted;      /* 0 in the zone of a log */
     int64_t                 received;
     uint64_t                events;
@@ -224,6 +396,11 @@ struct ngx_analytics_zone_s {
     uint32_t                top_max;
     uint32_t                unused;
 
+    uint64_t                late;          /* events of no session */
+    int64_t                 dailies_from;  /* day: whole from there on */
+    ngx_analytics_sweep_t   sweep;
+    ngx_analytics_measure_t  measures[NGX_ANALYTICS_MEASURES];
+
     ngx_analytics_span_t    spans[NGX_ANALYTICS_LEVELS];
 
     int64_t                 keys_lost;     /* no key younger than it left */
@@ -235,11 +412,16 @@ struct ngx_analytics_zone_s {
 
     /* the last chunk of each period, by chunk number */
     uint32_t                minutes[NGX_ANALYTICS_RING_MINUTES];
+    uint32_t                fine[NGX_ANALYTICS_RING_FINE];
     uint32_t                hours[NGX_ANALYTICS_RING_HOURS];
+    uint32_t                uniques[NGX_ANALYTICS_RING_DAYS];
+    uint32_t                days[NGX_ANALYTICS_RING_DAYS];
 
     /* changed beside transactions */
 
-    uint32_t                hints[NGX_ANALYTICS_LEVELS];
+    uint32_t                hints[NGX_ANALYTICS_TYPE_LEVELS];
+    uint32_t                daily_hints[NGX_ANALYTICS_DAILIES];
+    uint64_t                commits;       /* transactions, more or less */
     uint64_t                rollbacks;
     uint64_t                undo_count;
     ngx_analytics_undo_t    undo[NGX_ANALYTICS_UNDO_MAX];
@@ -269,6 +451,20 @@ ngx_analytics_chunk(ngx_analytics_zone_t *z, uint32_t block)
 {
     return ngx_analytics_at(z, z->cells.origin
                                + block * sizeof(ngx_analytics_chunk_t));
+}
+
+
+static ngx_inline u_char *
+ngx_analytics_zone_text(ngx_analytics_zone_t *z, ngx_uint_t place)
+{
+    return ngx_analytics_at(z, z->text + place * NGX_ANALYTICS_PROGRAM_MAX);
+}
+
+
+static ngx_inline ngx_analytics_group_t *
+ngx_analytics_group(ngx_analytics_zone_t *z, uint32_t block)
+{
+    return (ngx_analytics_group_t *) ngx_analytics_chunk(z, block);
 }
 
 

@@ -31,6 +31,7 @@ ngx_analytics_zone_totals(ngx_analytics_zone_t *z,
     totals->older = z->older;
     totals->evicted = z->evicted;
     totals->type_overflow = z->type_overflow;
+    totals->late = z->late;
     totals->rollbacks = z->rollbacks;
     totals->created = z->created;
     totals->received = z->received;

@@ -8,6 +8,7 @@
 
 #include "ngx_analytics_record.h"
 #include "ngx_analytics_crc32c.h"
+#include "ngx_analytics_rules.h"
 
 
 #define NGX_ANALYTICS_RECORD_MARK   0x474e
@@ -22,6 +23,7 @@
 #define NGX_ANALYTICS_TAG_KEY         0x80
 #define NGX_ANALYTICS_TAG_PROGRAM     0x81
 #define NGX_ANALYTICS_TAG_ERASE       0x82
+#define NGX_ANALYTICS_TAG_REFOLD      0x83
 
 
 static const u_char  ngx_analytics_segment_magic[8] = "NGXALOG";
@@ -276,7 +278,25 @@ ngx_analytics_record_program_write(u_char *p,
 {
     *p++ = NGX_ANALYTICS_TAG_PROGRAM;
 
-    return ngx_analytics_put64(p, (uint64_t) program->totals);
+    p = ngx_analytics_put32(p, (uint32_t) program->len);
+
+    return ngx_cpymem(p, program->text, program->len);
+}
+
+
+u_char *
+ngx_analytics_record_refold_write(u_char *p,
+    ngx_analytics_record_refold_t *refold)
+{
+    *p++ = NGX_ANALYTICS_TAG_REFOLD;
+
+    p = ngx_analytics_put64(p, refold->signature);
+    p = ngx_analytics_put32(p, refold->classes);
+    p = ngx_analytics_put64(p, refold->from);
+    p = ngx_analytics_put64(p, refold->to);
+    p = ngx_analytics_put64(p, (uint64_t) refold->since);
+
+    return ngx_analytics_put32(p, (uint32_t) refold->entries.len);
 }
 
 
@@ -582,18 +602,69 @@ ngx_analytics_record_key(ngx_analytics_record_t *r,
 }
 
 
+/* Bytes behind their length. */
+
+static ngx_int_t
+ngx_analytics_record_slice(ngx_analytics_record_t *r, ngx_str_t *slice)
+{
+    if (r->last - r->pos < 4) {
+        return NGX_ERROR;
+    }
+
+    slice->len = ngx_analytics_get32(r->pos);
+    slice->data = r->pos + 4;
+    r->pos += 4;
+
+    if ((size_t) (r->last - r->pos) < slice->len) {
+        return NGX_ERROR;
+    }
+
+    r->pos += slice->len;
+
+    return NGX_OK;
+}
+
+
 static ngx_int_t
 ngx_analytics_record_program(ngx_analytics_record_t *r,
     ngx_analytics_program_t *program)
 {
-    if (r->last - r->pos < 8) {
+    ngx_str_t  text;
+
+    if (ngx_analytics_record_slice(r, &text) != NGX_OK
+        || text.len > NGX_ANALYTICS_PROGRAM_MAX)
+    {
         return NGX_ERROR;
     }
 
-    program->totals = (int64_t) ngx_analytics_get64(r->pos);
-    r->pos += 8;
+    program->text = (char *) text.data;
+    program->len = text.len;
+    program->signature = ngx_analytics_rules_signature(program->text,
+                                                       text.len);
+    return NGX_OK;
+}
 
-    return program->totals < 0 ? NGX_ERROR : NGX_OK;
+
+static ngx_int_t
+ngx_analytics_record_refold(ngx_analytics_record_t *r,
+    ngx_analytics_record_refold_t *refold)
+{
+    if (r->last - r->pos < 8 + 4 + 8 + 8 + 8) {
+        return NGX_ERROR;
+    }
+
+    refold->signature = ngx_analytics_get64(r->pos);
+    refold->classes = ngx_analytics_get32(r->pos + 8);
+    refold->from = ngx_analytics_get64(r->pos + 12);
+    refold->to = ngx_analytics_get64(r->pos + 20);
+    refold->since = (int64_t) ngx_analytics_get64(r->pos + 28);
+    r->pos += 36;
+
+    if (refold->from >= refold->to) {
+        return NGX_ERROR;
+    }
+
+    return ngx_analytics_record_slice(r, &refold->entries);
 }
 
 
@@ -636,6 +707,10 @@ ngx_analytics_record_item(ngx_analytics_record_t *r,
     case NGX_ANALYTICS_TAG_ERASE:
         item->kind = NGX_ANALYTICS_ITEM_ERASE;
         return ngx_analytics_record_hash(r, &item->erase);
+
+    case NGX_ANALYTICS_TAG_REFOLD:
+        item->kind = NGX_ANALYTICS_ITEM_REFOLD;
+        return ngx_analytics_record_refold(r, &item->refold);
 
     default:
         item->kind = NGX_ANALYTICS_ITEM_EVENT;

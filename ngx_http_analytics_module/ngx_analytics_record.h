@@ -58,12 +58,24 @@
  *            8   greatest sequence number of these events, 0 if there are none
  *
  *     program: tag 0x81.  The zone folds by these rules from here on.
- *            8   retain totals=, microseconds, 0 for all
+ *            4   length of the text
+ *            .   text: see ngx_analytics_rules.h
  *
  *     erase: tag 0x82.  What is known of a user is to be forgotten, and the
  *          events before this record are to be as if they had none.
  *            8   SipHash-1-3 of the user with the key of the hash tables; 0
  *                when all that has been done
+ *
+ *     refold: tag 0x83.  What events with earlier numbers add to a metric
+ *          that was declared after them.
+ *            8   signature of the source, see ngx_analytics_rules.h
+ *            4   classes of figures
+ *            8   number of the first event that is in it, and
+ *            8   of the first behind it: that was the first before this
+ *            8   time of receipt of the first event, 0 if there are no others
+ *                before
+ *            4   length of the entries
+ *            .   entries: see ngx_analytics_refold.h
  *
  * Copyright (C) The nginx analytics authors
  */
@@ -130,8 +142,20 @@ typedef enum {
     NGX_ANALYTICS_ITEM_EVENT = 0,
     NGX_ANALYTICS_ITEM_KEY,
     NGX_ANALYTICS_ITEM_PROGRAM,
-    NGX_ANALYTICS_ITEM_ERASE
+    NGX_ANALYTICS_ITEM_ERASE,
+    NGX_ANALYTICS_ITEM_REFOLD
 } ngx_analytics_item_e;
+
+
+/* What earlier events add to a metric. */
+typedef struct {
+    uint64_t        signature;
+    uint32_t        classes;
+    uint64_t        from;              /* numbers: [from, to) */
+    uint64_t        to;
+    int64_t         since;
+    ngx_str_t       entries;
+} ngx_analytics_record_refold_t;
 
 
 typedef struct {
@@ -140,6 +164,7 @@ typedef struct {
     ngx_analytics_record_key_t  key;        /* texts are in the record */
     ngx_analytics_program_t     program;
     uint64_t                    erase;      /* hash of a user, or 0 */
+    ngx_analytics_record_refold_t  refold;
 } ngx_analytics_item_t;
 
 
@@ -168,9 +193,14 @@ u_char *ngx_analytics_record_event_write(u_char *p,
 u_char *ngx_analytics_record_key_write(u_char *p,
     ngx_analytics_record_key_t *key);
 
-#define NGX_ANALYTICS_RECORD_PROGRAM  9
+#define ngx_analytics_record_program_size(program)  (1 + 4 + (program)->len)
 u_char *ngx_analytics_record_program_write(u_char *p,
     ngx_analytics_program_t *program);
+
+/* Writes all but the entries, which are to follow. */
+#define NGX_ANALYTICS_RECORD_REFOLD  (1 + 8 + 4 + 8 + 8 + 8 + 4)
+u_char *ngx_analytics_record_refold_write(u_char *p,
+    ngx_analytics_record_refold_t *refold);
 
 #define NGX_ANALYTICS_RECORD_ERASE    9
 u_char *ngx_analytics_record_erase_write(u_char *p, uint64_t hash);

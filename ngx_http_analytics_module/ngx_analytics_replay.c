@@ -7,7 +7,12 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_analytics_keys.h"
+#include "ngx_analytics_refold.h"
 #include "ngx_analytics_replay.h"
+
+
+/* for points of a batch; what finds no room is made while it is folded */
+#define NGX_ANALYTICS_REPLAY_POINTS  (256 * 1024)
 
 
 /* Events of a record that wait to be folded under one lock. */
@@ -17,6 +22,7 @@ typedef struct {
     uint64_t                 position;       /* of the record */
     uint64_t                 seq;
     int64_t                  received;
+    size_t                   used;           /* of the points */
 } ngx_analytics_batch_t;
 
 
@@ -28,6 +34,7 @@ static ngx_int_t ngx_analytics_replay_item(ngx_analytics_target_t *target,
     ngx_analytics_batch_t *batch, ngx_analytics_item_t *item);
 static ngx_int_t ngx_analytics_replay_flush(ngx_analytics_target_t *target,
     ngx_analytics_batch_t *batch);
+static void *ngx_analytics_replay_alloc(void *ctx, size_t size);
 static ngx_int_t ngx_analytics_replay_advance(ngx_analytics_target_t *target,
     uint64_t position);
 
@@ -155,6 +162,10 @@ ngx_analytics_replay_item(ngx_analytics_target_t *target,
         ngx_analytics_zone_program(target->zone, &item->program);
         break;
 
+    case NGX_ANALYTICS_ITEM_REFOLD:
+        ngx_analytics_refold_apply(target->zone, &item->refold);
+        break;
+
     default: /* NGX_ANALYTICS_ITEM_ERASE */
         if (item->erase) {
             (void) ngx_analytics_zone_erase(target->zone, item->erase);
@@ -175,7 +186,11 @@ ngx_analytics_replay_flush(ngx_analytics_target_t *target,
         return NGX_OK;
     }
 
+    batch->used = 0;
+
     ngx_analytics_zone_hash(target->zone, batch->events, batch->n);
+    ngx_analytics_zone_points(target->zone, batch->events, batch->n,
+                              ngx_analytics_replay_alloc, batch);
 
     if (ngx_analytics_replay_lock(target) != NGX_OK) {
         return NGX_ERROR;
@@ -190,6 +205,28 @@ ngx_analytics_replay_flush(ngx_analytics_target_t *target,
     batch->n = 0;
 
     return NGX_OK;
+}
+
+
+static void *
+ngx_analytics_replay_alloc(void *ctx, size_t size)
+{
+    static __thread uint64_t  points[NGX_ANALYTICS_REPLAY_POINTS / 8];
+
+    ngx_analytics_batch_t *batch = ctx;
+
+    u_char  *p;
+
+    size = ngx_align(size, sizeof(uint64_t));
+
+    if (size > sizeof(points) - batch->used) {
+        return NULL;
+    }
+
+    p = (u_char *) points + batch->used;
+    batch->used += size;
+
+    return p;
 }
 
 

@@ -10,6 +10,8 @@
 #include "ngx_analytics_hash.h"
 #include "ngx_analytics_image.h"
 #include "ngx_analytics_keys.h"
+#include "ngx_analytics_measures.h"
+#include "ngx_analytics_sessions.h"
 #include "ngx_analytics_top.h"
 #include "ngx_analytics_types.h"
 
@@ -18,6 +20,9 @@
 #define NGX_ANALYTICS_IMAGE_COUNT    ((uint64_t) 1 << 47)
 
 #define NGX_ANALYTICS_IMAGE_TYPES    65536
+
+/* no two times are so far apart, microseconds */
+#define NGX_ANALYTICS_IMAGE_TIMES    ((uint64_t) 1 << 60)
 
 /*
  * How far the hand goes for each user, and for all of them together on top of
@@ -42,11 +47,22 @@ static ngx_int_t ngx_analytics_image_read_types(ngx_analytics_image_t *image,
     u_char *p, u_char *last);
 static ngx_int_t ngx_analytics_image_read_hll(ngx_analytics_image_t *image,
     u_char *p, u_char *last);
+static ngx_int_t ngx_analytics_image_read_measures(
+    ngx_analytics_image_t *image, u_char *p, u_char *last);
+static ngx_int_t ngx_analytics_image_read_groups(
+    ngx_analytics_image_t *image, u_char *p, u_char *last);
+static ngx_int_t ngx_analytics_image_group(ngx_analytics_image_t *image,
+    ngx_uint_t m, ngx_uint_t index, ngx_uint_t gone, uint64_t count,
+    uint64_t error, ngx_str_t *name);
 static ngx_int_t ngx_analytics_image_read_cells(ngx_analytics_image_t *image,
     u_char *p, u_char *last);
+static ngx_int_t ngx_analytics_image_series(ngx_analytics_image_t *image,
+    uint64_t *key);
 static ngx_int_t ngx_analytics_image_read_users(ngx_analytics_image_t *image,
     u_char *p, u_char *last);
 static u_char *ngx_analytics_image_read_user(ngx_analytics_image_t *image,
+    ngx_analytics_user_image_t *user, u_char *p, u_char *last);
+static u_char *ngx_analytics_image_read_days(
     ngx_analytics_user_image_t *user, u_char *p, u_char *last);
 static void ngx_analytics_image_type(ngx_analytics_image_t *image,
     ngx_analytics_user_image_t *user, ngx_uint_t type, uint64_t count);
@@ -64,36 +80,12 @@ static ngx_analytics_image_kind_t  ngx_analytics_image_kinds[] = {
     { "zone", ngx_analytics_image_read_zone },
     { "type", ngx_analytics_image_read_types },
     { "hll ", ngx_analytics_image_read_hll },
+    { "meas", ngx_analytics_image_read_measures },
+    { "grup", ngx_analytics_image_read_groups },
     { "cell", ngx_analytics_image_read_cells },
     { "user", ngx_analytics_image_read_users },
     { "key ", ngx_analytics_image_read_keys }
 };
-
-
-/* Takes at most 10 bytes, whatever they are. */
-
-static ngx_inline uint64_t
-ngx_analytics_image_varint(u_char **pos)
-{
-    u_char      *p;
-    uint64_t     value;
-    ngx_uint_t   shift;
-
-    p = *pos;
-    value = 0;
-
-    for (shift = 0; shift < 64; shift += 7) {
-        value |= (uint64_t) (*p & 0x7f) << shift;
-
-        if (*p++ < 0x80) {
-            break;
-        }
-    }
-
-    *pos = p;
-
-    return value;
-}
 
 
 void
@@ -189,11 +181,21 @@ static ngx_int_t
 ngx_analytics_image_read_program(ngx_analytics_image_t *image, u_char *p,
     u_char *last)
 {
-    if (last - p != 8) {
+    ngx_analytics_zone_t  *z;
+
+    z = image->zone;
+
+    if (last - p > NGX_ANALYTICS_PROGRAM_MAX) {
         return NGX_ERROR;
     }
 
-    image->zone->program.totals = (int64_t) ngx_analytics_image_get(p, 8);
+    ngx_memcpy(ngx_analytics_zone_text(z, 0), p, last - p);
+
+    z->program.place = 0;
+    z->program.len = (uint32_t) (last - p);
+    z->program.signature = ngx_analytics_rules_signature((char *) p,
+                                                         last - p);
+    z->program.totals = ngx_analytics_zone_rules(z)->totals;
 
     return NGX_OK;
 }
@@ -205,7 +207,7 @@ static ngx_int_t
 ngx_analytics_image_read_zone(ngx_analytics_image_t *image, u_char *p,
     u_char *last)
 {
-    uint64_t               words[16];
+    uint64_t               words[NGX_ANALYTICS_IMAGE_WORDS];
     ngx_uint_t             i;
     ngx_analytics_zone_t  *z;
 
@@ -213,7 +215,7 @@ ngx_analytics_image_read_zone(ngx_analytics_image_t *image, u_char *p,
         return NGX_ERROR;
     }
 
-    for (i = 0; i < 16; i++, p += 8) {
+    for (i = 0; i < NGX_ANALYTICS_IMAGE_WORDS; i++, p += 8) {
         words[i] = ngx_analytics_image_get(p, 8);
     }
 
@@ -222,7 +224,12 @@ ngx_analytics_image_read_zone(ngx_analytics_image_t *image, u_char *p,
     if (words[9] > NGX_ANALYTICS_RING_HOURS * NGX_ANALYTICS_CHUNK
         || words[11] > NGX_ANALYTICS_RING_HOURS * NGX_ANALYTICS_CHUNK
         || words[12] > UINT32_MAX - NGX_ANALYTICS_RING_MINUTES
-        || words[13] > NGX_ANALYTICS_RING_HOURS)
+        || words[13] > NGX_ANALYTICS_RING_HOURS
+        || words[14] > (UINT32_MAX >> NGX_ANALYTICS_CHUNK_BITS)
+                       - NGX_ANALYTICS_RING_FINE
+        || words[15] > NGX_ANALYTICS_RING_DAYS
+        || words[16] > NGX_ANALYTICS_RING_DAYS
+        || words[20] > NGX_ANALYTICS_DAYS_MAX)
     {
         return NGX_ERROR;
     }
@@ -244,11 +251,19 @@ ngx_analytics_image_read_zone(ngx_analytics_image_t *image, u_char *p,
     z->spans[NGX_ANALYTICS_MINUTES].horizon = (int64_t) words[12];
     z->spans[NGX_ANALYTICS_HOURS].horizon = (int64_t) words[13];
 
-    image->users = words[14];
-    image->keys = words[15];
+    z->spans[NGX_ANALYTICS_FINE].horizon = (int64_t) words[14];
+    z->spans[NGX_ANALYTICS_UNIQUES].horizon = (int64_t) words[15];
+    z->spans[NGX_ANALYTICS_DAYS].horizon = (int64_t) words[16];
+
+    image->users = words[17];
+    image->keys = words[18];
+
+    z->late = words[19];
+    z->dailies_from = (int64_t) words[20];
+    z->refolds = words[21];
 
     image->steps = NGX_ANALYTICS_IMAGE_ROUNDS
-                   * (z->users.nblocks + ngx_min(words[14], UINT32_MAX));
+                   * (z->users.nblocks + ngx_min(image->users, UINT32_MAX));
 
     for (i = 0; i < 24; i++, p += 8) {
         z->hour_of_day[i] = ngx_analytics_image_get(p, 8);
@@ -312,38 +327,252 @@ ngx_analytics_image_read_hll(ngx_analytics_image_t *image, u_char *p,
 
 
 static ngx_int_t
-ngx_analytics_image_read_cells(ngx_analytics_image_t *image, u_char *p,
+ngx_analytics_image_read_measures(ngx_analytics_image_t *image, u_char *p,
     u_char *last)
 {
-    int64_t     number;
-    uint64_t    bits, series, counts[NGX_ANALYTICS_CHUNK];
-    ngx_uint_t  i, level;
+    ngx_uint_t                i;
+    ngx_analytics_measure_t  *m;
 
-    while (p < last) {
-        level = *p++;
-        bits = ngx_analytics_image_get(p, 8);
-        p += 8;
+    for ( /* void */ ; p < last; p += NGX_ANALYTICS_IMAGE_MEASURE) {
 
-        series = ngx_analytics_image_varint(&p);
-        number = (int64_t) ngx_analytics_image_varint(&p);
-
-        for (i = 0; i < NGX_ANALYTICS_CHUNK; i++) {
-            counts[i] = (bits >> i & 1) ? ngx_analytics_image_varint(&p) : 0;
-        }
-
-        if (p > last
-            || level >= NGX_ANALYTICS_LEVELS
-            || series > image->ntypes)
+        if (last - p < NGX_ANALYTICS_IMAGE_MEASURE
+            || image->nmeasures == NGX_ANALYTICS_MEASURES)
         {
             return NGX_ERROR;
         }
 
-        if (series > image->zone->ntypes) {
-            series = ngx_analytics_series(0);
+        m = &image->zone->measures[image->nmeasures++];
+
+        m->signature = ngx_analytics_image_get(p, 8);
+        m->classes = (uint32_t) ngx_analytics_image_get(p + 8, 4);
+        m->stale = (uint32_t) ngx_analytics_image_get(p + 12, 4);
+
+        for (i = 0; i < NGX_ANALYTICS_CLASSES; i++) {
+            m->since[i].from = ngx_analytics_image_get(p + 16 + 8 * i, 8);
+            m->since[i].since = (int64_t) ngx_analytics_image_get(
+                               p + 16 + 8 * (NGX_ANALYTICS_CLASSES + i), 8);
         }
 
-        ngx_analytics_cells_restore(image->zone, level, series, number,
-                                    counts);
+        m->skipped = ngx_analytics_image_get(p + 112, 8);
+        m->older = ngx_analytics_image_get(p + 120, 8);
+        m->others = ngx_analytics_image_get(p + 128, 8);
+        m->inexact = (uint32_t) ngx_analytics_image_get(p + 136, 4);
+        m->groups_max = (uint32_t) ngx_analytics_image_get(p + 140, 4);
+        m->least = ngx_analytics_image_get(p + 144, 8);
+
+        if (m->signature == 0 || m->groups_max > NGX_ANALYTICS_GROUPS_MAX) {
+            return NGX_ERROR;
+        }
+
+        if (m->stale) {
+            m->stale_pass = 1;
+            image->zone->sweep.wanted = 1;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_analytics_image_read_groups(ngx_analytics_image_t *image, u_char *p,
+    u_char *last)
+{
+    uint64_t    m, index, count, error;
+    ngx_str_t   name;
+    ngx_uint_t  gone;
+
+    while (p < last) {
+        m = ngx_analytics_image_varint(&p);
+        index = ngx_analytics_image_varint(&p);
+        gone = *p++;
+        count = ngx_analytics_image_varint(&p);
+        error = ngx_analytics_image_varint(&p);
+        name.len = *p++;
+        name.data = p;
+        p += name.len;
+
+        if (p > last
+            || m >= image->nmeasures
+            || index < NGX_ANALYTICS_GROUP_FIRST
+            || index / 64 >= NGX_ANALYTICS_GONE
+            || count >= NGX_ANALYTICS_IMAGE_COUNT
+            || error >= NGX_ANALYTICS_IMAGE_COUNT
+            || ngx_analytics_image_group(image, m, index, gone, count, error,
+                                         &name)
+               != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_analytics_image_group(ngx_analytics_image_t *image, ngx_uint_t m,
+    ngx_uint_t index, ngx_uint_t gone, uint64_t count, uint64_t error,
+    ngx_str_t *name)
+{
+    uint32_t                n;
+    uint64_t                hash, *seen, bit;
+    ngx_analytics_zone_t   *z;
+    ngx_analytics_group_t  *group;
+
+    z = image->zone;
+    hash = ngx_analytics_siphash(z->key, name->data, name->len);
+
+    seen = &image->indexes[m][index / 64];
+    bit = (uint64_t) 1 << (index % 64);
+
+    if ((*seen & bit) || ngx_analytics_groups_find(z, m, name, hash)) {
+        return NGX_ERROR;
+    }
+
+    *seen |= bit;
+
+    n = ngx_analytics_groups_add(z, m, name, hash, index);
+
+    if (n == 0) {
+
+        /* its cells are read, and nobody asks for them */
+
+        z->measures[m].inexact = 1;
+
+    } else {
+        group = ngx_analytics_group(z, n);
+
+        group->count = count;
+        group->error = error;
+
+        if (gone) {
+            ngx_analytics_groups_give_up(z, m, group);
+
+            /* its points are among the others already */
+
+            z->measures[m].others -= count;
+        }
+    }
+
+    ngx_analytics_commit(z);
+
+    return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_analytics_image_read_cells(ngx_analytics_image_t *image, u_char *p,
+    u_char *last)
+{
+    uint64_t               key;
+    ngx_int_t              rc;
+    ngx_analytics_cells_t  cells;
+
+    while (p < last) {
+        rc = ngx_analytics_image_get_cells(&p, &key, &cells);
+
+        if (rc != NGX_OK || p > last) {
+            return NGX_ERROR;
+        }
+
+        rc = ngx_analytics_image_series(image, &key);
+
+        if (rc == NGX_ERROR) {
+            return NGX_ERROR;
+        }
+
+        ngx_analytics_cells_restore(image->zone, key, &cells);
+    }
+
+    return NGX_OK;
+}
+
+
+ngx_int_t
+ngx_analytics_image_get_cells(u_char **pos, uint64_t *key,
+    ngx_analytics_cells_t *cells)
+{
+    u_char      *p;
+    uint64_t     bits, series, number;
+    ngx_uint_t   i, level, plane;
+
+    p = *pos;
+
+    level = *p++;
+    plane = *p++;
+    bits = ngx_analytics_image_get(p, 8);
+    p += 8;
+
+    series = ngx_analytics_image_varint(&p);
+    number = ngx_analytics_image_varint(&p);
+
+    if (level >= NGX_ANALYTICS_LEVELS || plane >= 32
+        || (plane >= NGX_ANALYTICS_PLANES
+            && !ngx_analytics_plane_single(plane))
+        || series > 0xffffff || number > UINT32_MAX)
+    {
+        return NGX_ERROR;
+    }
+
+    for (i = 0; i < NGX_ANALYTICS_CHUNK; i++) {
+        cells->counts[i] = 0;
+
+        if (!(bits >> i & 1)) {
+            continue;
+        }
+
+        if (!ngx_analytics_plane_single(plane)) {
+            cells->counts[i] = ngx_analytics_image_varint(&p);
+
+        } else if (level == NGX_ANALYTICS_UNIQUES) {
+            ngx_memcpy(&cells->registers[8 * i], p, 8);
+            p += 8;
+
+        } else {
+            cells->bins[2 * i] = (uint32_t) ngx_analytics_image_varint(&p);
+            cells->bins[2 * i + 1] = (uint32_t)
+                                     ngx_analytics_image_varint(&p);
+        }
+    }
+
+    *key = ngx_analytics_chunk_key(level, plane, series, (int64_t) number);
+    *pos = p;
+
+    return NGX_OK;
+}
+
+
+/* Whether there is such a series; several types may have become "other". */
+
+static ngx_int_t
+ngx_analytics_image_series(ngx_analytics_image_t *image, uint64_t *key)
+{
+    ngx_uint_t  level, series;
+
+    level = ngx_analytics_key_level(*key);
+    series = ngx_analytics_key_series(*key);
+
+    if (series >> 16) {
+        return (series >> 16) <= image->nmeasures ? NGX_OK : NGX_ERROR;
+    }
+
+    if (ngx_analytics_key_plane(*key) != NGX_ANALYTICS_PLANE_COUNT) {
+        return NGX_ERROR;
+    }
+
+    if (level == NGX_ANALYTICS_DAYS) {
+        return series < NGX_ANALYTICS_DAILIES ? NGX_OK : NGX_ERROR;
+    }
+
+    if (level >= NGX_ANALYTICS_TYPE_LEVELS || series > image->ntypes) {
+        return NGX_ERROR;
+    }
+
+    if (series > image->zone->ntypes) {
+        *key = ngx_analytics_chunk_key(level, NGX_ANALYTICS_PLANE_COUNT,
+                                       ngx_analytics_series(0),
+                                       ngx_analytics_key_number(*key));
     }
 
     return NGX_OK;
@@ -398,12 +627,20 @@ ngx_analytics_image_read_user(ngx_analytics_image_t *image,
     flags = *p++;
     user->name.len = *p++;
     n = *p++;
+    user->nsessions = *p++;
+    user->ndays = *p++;
 
     user->first = (int64_t) ngx_analytics_image_get(p, 8);
     p += 8;
 
     user->count = ngx_analytics_image_varint(&p);
     span = ngx_analytics_image_varint(&p);
+
+    p = ngx_analytics_image_read_days(user, p, last);
+
+    if (p == NULL) {
+        return NULL;
+    }
 
     user->name.data = p;
     p += user->name.len;
@@ -446,6 +683,72 @@ ngx_analytics_image_read_user(ngx_analytics_image_t *image,
     if (flags & NGX_ANALYTICS_IMAGE_LOSSY) {
         user->flags |= NGX_ANALYTICS_USER_LOSSY;
     }
+
+    return (p <= last) ? p : NULL;
+}
+
+
+static u_char *
+ngx_analytics_image_read_days(ngx_analytics_user_image_t *user, u_char *p,
+    u_char *last)
+{
+    uint64_t                  before, length;
+    ngx_uint_t                i, n;
+    ngx_analytics_session_t  *session;
+
+    n = user->nsessions & ~(ngx_uint_t) NGX_ANALYTICS_SESSIONS_MORE;
+
+    if (n > NGX_ANALYTICS_USER_SESSIONS) {
+        return NULL;
+    }
+
+    for (i = 0; i < n; i++) {
+        before = ngx_analytics_image_varint(&p);
+        length = ngx_analytics_image_varint(&p);
+
+        if (before >= NGX_ANALYTICS_IMAGE_TIMES
+            || length >= NGX_ANALYTICS_IMAGE_TIMES)
+        {
+            return NULL;
+        }
+
+        session = &user->sessions[i];
+
+        session->start = (int64_t) ((uint64_t) user->first + before);
+        session->end = (int64_t) ((uint64_t) session->start + length);
+    }
+
+    user->nbits = 0;
+
+    if (user->ndays == 0) {
+        return p;
+    }
+
+    user->day_first = (uint16_t) ngx_analytics_image_get(p, 2);
+    user->day_last = (uint16_t) ngx_analytics_image_get(p + 2, 2);
+    p += 4;
+
+    if (user->ndays <= NGX_ANALYTICS_USER_DAYS) {
+
+        for (i = 0; i < user->ndays; i++, p += 2) {
+            user->days[i] = (uint16_t) ngx_analytics_image_get(p, 2);
+        }
+
+        return p;
+    }
+
+    user->bits_from = (ngx_uint_t) ngx_analytics_image_get(p, 2);
+    user->nbits = (ngx_uint_t) ngx_analytics_image_get(p + 2, 2);
+    user->bits = p + 4;
+
+    if (user->ndays != NGX_ANALYTICS_USER_DAYS_BITS
+        || user->nbits == 0
+        || user->bits_from + user->nbits > NGX_ANALYTICS_DAYS_MAX / 64)
+    {
+        return NULL;
+    }
+
+    p = user->bits + user->nbits * 8;
 
     return (p <= last) ? p : NULL;
 }

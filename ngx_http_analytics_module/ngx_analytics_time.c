@@ -26,7 +26,7 @@ static const u_char  ngx_analytics_month_days[] = {
 
 
 /* Years begin in March here: the leap day is the last one of its year. */
-static int64_t
+int64_t
 ngx_analytics_days_from_civil(int64_t y, int64_t m, int64_t d)
 {
     int64_t  era, yoe, doy;
@@ -41,7 +41,7 @@ ngx_analytics_days_from_civil(int64_t y, int64_t m, int64_t d)
 }
 
 
-static void
+void
 ngx_analytics_civil_from_days(int64_t day, int64_t *y, int64_t *m, int64_t *d)
 {
     int64_t  era, doe, yoe, doy, mp;
@@ -423,4 +423,28 @@ ngx_analytics_date_format(u_char *p, int64_t day)
     *p++ = '-';
 
     return ngx_analytics_pair_format(p, d);
+}
+
+
+void
+ngx_analytics_date_next(u_char *p)
+{
+    int64_t  month, day, last;
+
+    month = ngx_analytics_pair_parse(p + 5);
+    day = ngx_analytics_pair_parse(p + 8);
+
+    /* February may end on the 28th */
+
+    last = (month >= 1 && month <= 12 && month != 2)
+           ? ngx_analytics_month_days[month - 1] : 28;
+
+    if (day < last) {
+        (void) ngx_analytics_pair_format(p + 8, (uint64_t) day + 1);
+        return;
+    }
+
+    if (ngx_analytics_civil_parse(p, &day) == NGX_OK) {
+        (void) ngx_analytics_date_format(p, day + 1);
+    }
 }

@@ -61,6 +61,15 @@ u_char *ngx_analytics_epoch_format(u_char *p, int64_t usec, int64_t unit);
 ngx_int_t ngx_analytics_date_parse(ngx_str_t *text, int64_t *day);
 u_char *ngx_analytics_date_format(u_char *p, int64_t day);
 
+/* Makes the text of a day, ten bytes, that of the next one. */
+void ngx_analytics_date_next(u_char *p);
+
+
+/* The year, the month from 1 on, and the day from 1 on; and back. */
+void ngx_analytics_civil_from_days(int64_t day, int64_t *y, int64_t *m,
+    int64_t *d);
+int64_t ngx_analytics_days_from_civil(int64_t y, int64_t m, int64_t d);
+
 
 /* n / d rounded towards minus infinity, d > 0 */
 static ngx_inline int64_t

@@ -7,6 +7,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_analytics_arena.h"
+#include "ngx_analytics_dailies.h"
 #include "ngx_analytics_hash.h"
 #include "ngx_analytics_users.h"
 
@@ -186,6 +187,10 @@ ngx_analytics_users_insert(ngx_analytics_zone_t *z,
     user->types_more = 0;
     user->ntypes = 1;
     user->types[0] = ((uint64_t) type << NGX_ANALYTICS_ENTRY_BITS) + 1;
+
+    user->ndays = 0;
+    user->days_more = 0;
+    user->nsessions = 0;
 
     ngx_analytics_user_set_name(z, user, &event->user);
 
@@ -397,6 +402,10 @@ ngx_analytics_users_blocks(ngx_analytics_user_image_t *image)
               + NGX_ANALYTICS_MORE_TYPES - 1) / NGX_ANALYTICS_MORE_TYPES;
     }
 
+    if (image->nbits) {
+        n += image->nbits / NGX_ANALYTICS_MORE_WORDS + 2;
+    }
+
     return n;
 }
 
@@ -420,6 +429,21 @@ ngx_analytics_users_restore(ngx_analytics_zone_t *z,
     user->count = image->count;
     user->first = image->first;
     user->last = image->last;
+
+    user->nsessions = image->nsessions;
+    ngx_memcpy(user->sessions, image->sessions, sizeof(image->sessions));
+
+    user->day_first = image->day_first;
+    user->day_last = image->day_last;
+    user->ndays = (u_char) image->ndays;
+    ngx_memcpy(user->days, image->days, sizeof(image->days));
+    user->days_more = 0;
+
+    if (image->nbits) {
+        user->ndays = NGX_ANALYTICS_USER_DAYS_BITS;
+        ngx_analytics_user_restore_days(z, user, image->bits,
+                                        image->bits_from, image->nbits);
+    }
 
     ngx_analytics_user_set_types(z, user, image);
     ngx_analytics_user_set_name(z, user, &image->name);

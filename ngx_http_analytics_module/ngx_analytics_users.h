@@ -16,12 +16,12 @@
 #include "ngx_analytics_layout.h"
 
 
-/* blocks that one event can need: the user, its name's rest, its types */
+/* blocks that one event can need: the user, its name's rest, types, days */
 #define NGX_ANALYTICS_USERS_NAME                                              \
     ((NGX_ANALYTICS_NAME_MAX - NGX_ANALYTICS_USER_INLINE                      \
       + NGX_ANALYTICS_MORE_NAME - 1) / NGX_ANALYTICS_MORE_NAME)
 
-#define NGX_ANALYTICS_USERS_NEED     (1 + NGX_ANALYTICS_USERS_NAME + 1)
+#define NGX_ANALYTICS_USERS_NEED     (1 + NGX_ANALYTICS_USERS_NAME + 2)
 
 /*
  * Words saved for undo, at most.  A new user: its blocks, the bucket, how
@@ -42,6 +42,16 @@ typedef struct {
     u_char                  flags;     /* all but HEAD */
     ngx_uint_t              ntypes;
     uint64_t                types[NGX_ANALYTICS_USER_TYPES_MAX + 1];
+    u_char                  nsessions;
+    ngx_analytics_session_t  sessions[NGX_ANALYTICS_USER_SESSIONS];
+
+    uint16_t                day_first;
+    uint16_t                day_last;
+    ngx_uint_t              ndays;     /* of days[], in any order, */
+    uint16_t                days[NGX_ANALYTICS_USER_DAYS];
+    u_char                 *bits;      /* or of so many words of 64 days, */
+    ngx_uint_t              nbits;     /* 8 bytes each, little-endian, */
+    ngx_uint_t              bits_from; /* from this one on */
 } ngx_analytics_user_image_t;
 
 
@@ -125,6 +135,7 @@ ngx_analytics_users_prefetch(ngx_analytics_zone_t *z, uint64_t hash)
         user = ngx_analytics_user(z, n);
         ngx_analytics_prefetch(user);
         ngx_analytics_prefetch(user->name);
+        ngx_analytics_prefetch(user->sessions);
     }
 }
 

@@ -9,6 +9,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include "ngx_analytics_arena.h"
+#include "ngx_analytics_dailies.h"
 #include "ngx_analytics_hash.h"
 #include "ngx_analytics_top.h"
 #include "ngx_analytics_users.h"
@@ -18,6 +19,8 @@ static uint32_t ngx_analytics_users_hashed(ngx_analytics_zone_t *z,
     uint64_t hash);
 static void ngx_analytics_users_remove(ngx_analytics_zone_t *z,
     uint32_t block);
+static void ngx_analytics_users_chain(ngx_analytics_zone_t *z,
+    uint32_t *last, ngx_uint_t *n, uint32_t more);
 static void ngx_analytics_users_unlink(ngx_analytics_zone_t *z,
     uint32_t block);
 
@@ -80,6 +83,7 @@ ngx_analytics_users_erase(ngx_analytics_zone_t *z, uint64_t hash)
         ngx_analytics_top_remove(z, n);
     }
 
+    ngx_analytics_daily_forget(z, user);
     ngx_analytics_users_remove(z, n);
 
     return NGX_OK;
@@ -138,7 +142,7 @@ ngx_analytics_users_remove(ngx_analytics_zone_t *z, uint32_t block)
         more[nmore++] = last;
     }
 
-    /* the user, its types, its name: one chain, whose last block is known */
+    /* the user, its types, its days, its name become one chain */
 
     n = 1;
     last = block;
@@ -152,12 +156,8 @@ ngx_analytics_users_remove(ngx_analytics_zone_t *z, uint32_t block)
               + NGX_ANALYTICS_MORE_TYPES - 1) / NGX_ANALYTICS_MORE_TYPES;
     }
 
-    if (nmore) {
-        ngx_analytics_put32(z, &ngx_analytics_more(z, last)->next, more[0]);
-
-        n += nmore;
-        last = more[nmore - 1];
-    }
+    ngx_analytics_users_chain(z, &last, &n, user->days_more);
+    ngx_analytics_users_chain(z, &last, &n, user->name_more);
 
     ngx_analytics_put8(z, &user->flags, 0);
 
@@ -173,6 +173,25 @@ ngx_analytics_users_remove(ngx_analytics_zone_t *z, uint32_t block)
     for (i = 0; i < nmore; i++) {
         ngx_memzero(ngx_analytics_more(z, more[i])->u.name,
                     NGX_ANALYTICS_MORE_NAME);
+    }
+}
+
+
+/* Links blocks behind the last one of a chain of n. */
+
+static void
+ngx_analytics_users_chain(ngx_analytics_zone_t *z, uint32_t *last,
+    ngx_uint_t *n, uint32_t more)
+{
+    if (more == 0) {
+        return;
+    }
+
+    ngx_analytics_put32(z, &ngx_analytics_more(z, *last)->next, more);
+
+    for ( /* void */ ; more; more = ngx_analytics_more(z, more)->next) {
+        *last = more;
+        (*n)++;
     }
 }
 

@@ -43,8 +43,7 @@ static const u_char  ngx_analytics_escapes[256] = {
 };
 
 
-/* Makes room for len more bytes by at least doubling the buffer. */
-static ngx_int_t
+ngx_int_t
 ngx_analytics_writer_grow(ngx_analytics_writer_t *w, size_t len)
 {
     u_char  *p;
@@ -90,17 +89,6 @@ failed:
 }
 
 
-static ngx_inline ngx_int_t
-ngx_analytics_writer_reserve(ngx_analytics_writer_t *w, size_t len)
-{
-    if ((size_t) (w->end - w->pos) >= len) {
-        return NGX_OK;
-    }
-
-    return ngx_analytics_writer_grow(w, len);
-}
-
-
 void
 ngx_analytics_writer_init(ngx_analytics_writer_t *w,
     ngx_analytics_alloc_pt alloc, void *ctx, size_t size)
@@ -123,7 +111,7 @@ void
 ngx_analytics_write_raw(ngx_analytics_writer_t *w, const void *data,
     size_t len)
 {
-    if (len == 0 || ngx_analytics_writer_reserve(w, len) != NGX_OK) {
+    if (len == 0 || ngx_analytics_writer_room(w, len) == NULL) {
         return;
     }
 
@@ -255,7 +243,7 @@ ngx_analytics_write_string(ngx_analytics_writer_t *w, ngx_str_t *text)
 {
     u_char  *p, *last;
 
-    if (ngx_analytics_writer_reserve(w, text->len + 2) != NGX_OK) {
+    if (ngx_analytics_writer_room(w, text->len + 2) == NULL) {
         return;
     }
 
@@ -274,9 +262,9 @@ ngx_analytics_write_string(ngx_analytics_writer_t *w, ngx_str_t *text)
 
             /* this escape, the rest as it is, the quote */
 
-            if (ngx_analytics_writer_reserve(w, NGX_ANALYTICS_ESCAPE_LEN
-                                             + (last - p - 1) + 1)
-                != NGX_OK)
+            if (ngx_analytics_writer_room(w, NGX_ANALYTICS_ESCAPE_LEN
+                                          + (last - p - 1) + 1)
+                == NULL)
             {
                 return;
             }
@@ -289,31 +277,40 @@ ngx_analytics_write_string(ngx_analytics_writer_t *w, ngx_str_t *text)
 }
 
 
-void
-ngx_analytics_write_uint(ngx_analytics_writer_t *w, uint64_t n)
+u_char *
+ngx_analytics_uint_format(u_char *p, uint64_t n)
 {
-    u_char      *p, buf[NGX_ANALYTICS_UINT_LEN];
-    ngx_uint_t   pair;
+    u_char    *last;
+    uint64_t   rest;
 
-    p = buf + NGX_ANALYTICS_UINT_LEN;
+    for (last = p + 1, rest = n; rest >= 100; rest /= 100) {
+        last += 2;
+    }
 
-    while (n >= 100) {
-        pair = (n % 100) * 2;
-        n /= 100;
+    last += (rest >= 10);
 
-        *--p = ngx_analytics_pairs[pair + 1];
-        *--p = ngx_analytics_pairs[pair];
+    for (p = last; n >= 100; n /= 100) {
+        p -= 2;
+        ngx_memcpy(p, &ngx_analytics_pairs[n % 100 * 2], 2);
     }
 
     if (n >= 10) {
-        *--p = ngx_analytics_pairs[n * 2 + 1];
-        *--p = ngx_analytics_pairs[n * 2];
+        ngx_memcpy(p - 2, &ngx_analytics_pairs[n * 2], 2);
 
     } else {
         *--p = (u_char) ('0' + n);
     }
 
-    ngx_analytics_write_raw(w, p, buf + NGX_ANALYTICS_UINT_LEN - p);
+    return last;
+}
+
+
+void
+ngx_analytics_write_uint(ngx_analytics_writer_t *w, uint64_t n)
+{
+    if (ngx_analytics_writer_room(w, NGX_ANALYTICS_UINT_LEN)) {
+        w->pos = ngx_analytics_uint_format(w->pos, n);
+    }
 }
 
 
@@ -333,9 +330,7 @@ ngx_analytics_write_int(ngx_analytics_writer_t *w, int64_t n)
 void
 ngx_analytics_write_time(ngx_analytics_writer_t *w, int64_t usec)
 {
-    if (ngx_analytics_writer_reserve(w, NGX_ANALYTICS_TIME_LEN + 2)
-        != NGX_OK)
-    {
+    if (ngx_analytics_writer_room(w, NGX_ANALYTICS_TIME_LEN + 2) == NULL) {
         return;
     }
 
@@ -348,9 +343,7 @@ ngx_analytics_write_time(ngx_analytics_writer_t *w, int64_t usec)
 void
 ngx_analytics_write_date(ngx_analytics_writer_t *w, int64_t day)
 {
-    if (ngx_analytics_writer_reserve(w, NGX_ANALYTICS_DATE_LEN + 2)
-        != NGX_OK)
-    {
+    if (ngx_analytics_writer_room(w, NGX_ANALYTICS_DATE_LEN + 2) == NULL) {
         return;
     }
 

@@ -36,6 +36,13 @@ typedef struct {
 void ngx_analytics_writer_init(ngx_analytics_writer_t *w,
     ngx_analytics_alloc_pt alloc, void *ctx, size_t size);
 
+/*
+ * Room for len bytes, which the caller fills, from the position returned on;
+ * then w->pos is to be set behind them.  Returns NULL if there is no memory.
+ */
+static ngx_inline u_char *ngx_analytics_writer_room(ngx_analytics_writer_t *w,
+    size_t len);
+
 /* Bytes as they are. */
 void ngx_analytics_write_raw(ngx_analytics_writer_t *w, const void *data,
     size_t len);
@@ -50,6 +57,9 @@ void ngx_analytics_write_raw(ngx_analytics_writer_t *w, const void *data,
  */
 void ngx_analytics_write_string(ngx_analytics_writer_t *w, ngx_str_t *text);
 
+/* Digits at p, 20 at most.  Returns the position behind them. */
+u_char *ngx_analytics_uint_format(u_char *p, uint64_t n);
+
 void ngx_analytics_write_uint(ngx_analytics_writer_t *w, uint64_t n);
 void ngx_analytics_write_int(ngx_analytics_writer_t *w, int64_t n);
 
@@ -58,6 +68,23 @@ void ngx_analytics_write_time(ngx_analytics_writer_t *w, int64_t usec);
 
 /* A day (days since the epoch) as a quoted date. */
 void ngx_analytics_write_date(ngx_analytics_writer_t *w, int64_t day);
+
+
+/* Makes room for len more bytes by at least doubling the buffer. */
+ngx_int_t ngx_analytics_writer_grow(ngx_analytics_writer_t *w, size_t len);
+
+
+static ngx_inline u_char *
+ngx_analytics_writer_room(ngx_analytics_writer_t *w, size_t len)
+{
+    if ((size_t) (w->end - w->pos) < len
+        && ngx_analytics_writer_grow(w, len) != NGX_OK)
+    {
+        return NULL;
+    }
+
+    return w->pos;
+}
 
 
 #endif /* _NGX_ANALYTICS_WRITER_H_INCLUDED_ */

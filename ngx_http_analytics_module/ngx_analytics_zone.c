@@ -8,8 +8,11 @@
 #include <ngx_core.h>
 #include "ngx_analytics_arena.h"
 #include "ngx_analytics_cells.h"
+#include "ngx_analytics_dailies.h"
 #include "ngx_analytics_hash.h"
 #include "ngx_analytics_keys.h"
+#include "ngx_analytics_sessions.h"
+#include "ngx_analytics_tally.h"
 #include "ngx_analytics_time.h"
 #include "ngx_analytics_top.h"
 #include "ngx_analytics_types.h"
@@ -35,18 +38,26 @@
  * each.
  */
 _Static_assert(5 + NGX_ANALYTICS_TYPES_WORDS + NGX_ANALYTICS_USERS_WORDS
+               + NGX_ANALYTICS_DAILIES_WORDS + NGX_ANALYTICS_SESSIONS_WORDS
                + NGX_ANALYTICS_TOP_WORDS + NGX_ANALYTICS_CELLS_WORDS
-               + NGX_ANALYTICS_KEYS_WORDS
+               + NGX_ANALYTICS_KEYS_WORDS + NGX_ANALYTICS_TALLY_WORDS
                <= NGX_ANALYTICS_UNDO_MAX, "the undo area is too small");
 
-_Static_assert(sizeof(ngx_analytics_user_t) == 128
-               && sizeof(ngx_analytics_more_t) == 128, "users' blocks");
+_Static_assert(sizeof(ngx_analytics_user_t) == 192
+               && sizeof(ngx_analytics_more_t) == 192, "users' blocks");
 
 /* one word is a user's place in the heap and its flags: see "mark" */
 _Static_assert(offsetof(ngx_analytics_user_t, heap)
                == offsetof(ngx_analytics_block_t, mark)
                && offsetof(ngx_analytics_chunk_t, key)
                   == offsetof(ngx_analytics_block_t, mark), "first words");
+
+
+/* memory for points that are made while the zone is locked */
+typedef struct {
+    size_t                  used;
+    u_char                  memory[4 * NGX_ANALYTICS_POINTS_SIZE];
+} ngx_analytics_zone_points_t;
 
 
 static uint32_t ngx_analytics_zone_pow2(uint64_t n);
@@ -56,9 +67,15 @@ static uint64_t ngx_analytics_zone_table(uint64_t p, uint64_t n,
 static ngx_int_t ngx_analytics_zone_layout(ngx_analytics_zone_t *z,
     size_t size, ngx_uint_t types);
 static void ngx_analytics_zone_fold_one(ngx_analytics_zone_t *z,
-    ngx_analytics_event_t *event, uint64_t seq, int64_t received);
+    ngx_analytics_rules_t *rules, ngx_analytics_event_t *event, uint64_t seq,
+    int64_t received);
 static ngx_inline void ngx_analytics_zone_user_fold(ngx_analytics_zone_t *z,
-    ngx_analytics_event_t *event, ngx_uint_t type, int64_t time);
+    ngx_analytics_rules_t *rules, ngx_analytics_event_t *event,
+    ngx_uint_t type, int64_t time);
+static void ngx_analytics_zone_tally(ngx_analytics_tally_t *tally,
+    ngx_analytics_event_t *event, uint64_t seq);
+static void *ngx_analytics_zone_points_alloc(void *ctx, size_t size);
+static void ngx_analytics_zone_flush(ngx_analytics_tally_t *tally);
 static void ngx_analytics_zone_key(ngx_analytics_zone_t *z,
     ngx_analytics_event_t *event, uint64_t seq, int64_t received);
 static void ngx_analytics_zone_room(ngx_analytics_zone_t *z,
@@ -82,6 +99,7 @@ static uint64_t
 ngx_analytics_zone_fixed(ngx_uint_t types)
 {
     return sizeof(ngx_analytics_zone_t)
+           + 2 * NGX_ANALYTICS_PROGRAM_MAX
            + (types + 1) * sizeof(ngx_analytics_type_t)
            + ngx_analytics_zone_pow2(types + 1) * sizeof(uint32_t)
            + 5 * 128;
@@ -90,16 +108,16 @@ ngx_analytics_zone_fixed(ngx_uint_t types)
 
 /*
  * A bucket a block, rounded up to a power of two, is less than 8 bytes each.
- * What is left is shared in 64 parts: users get 45, cells 15 and keys 4.
+ * What is left is shared in 64 parts: users get 49, cells 11 and keys 4.
  */
 #define ngx_analytics_zone_share(rest, parts, block)                          \
     ((rest) / 64 * (parts) / (sizeof(block) + 2 * sizeof(uint32_t)))
 
 #define ngx_analytics_zone_users(rest)                                        \
-    ngx_analytics_zone_share(rest, 45, ngx_analytics_user_t)
+    ngx_analytics_zone_share(rest, 49, ngx_analytics_user_t)
 
 #define ngx_analytics_zone_chunks(rest)                                       \
-    ngx_analytics_zone_share(rest, 15, ngx_analytics_chunk_t)
+    ngx_analytics_zone_share(rest, 11, ngx_analytics_chunk_t)
 
 #define ngx_analytics_zone_keys(rest)                                         \
     ngx_analytics_zone_share(rest, 4, ngx_analytics_slot_t)
@@ -115,7 +133,7 @@ ngx_analytics_zone_min_size(ngx_uint_t types)
     size = (NGX_ANALYTICS_CELLS_LEAST + 1)
            * (sizeof(ngx_analytics_chunk_t) + 2 * sizeof(uint32_t));
 
-    return ngx_analytics_zone_fixed(types) + (size / 15 + 1) * 64;
+    return ngx_analytics_zone_fixed(types) + (size / 11 + 1) * 64;
 }
 
 
@@ -142,6 +160,7 @@ ngx_analytics_zone_create(void *mem, size_t size,
     z->created = conf->now;
     z->received = conf->now;
     z->keys_lost = INT64_MIN;
+    z->sweep.number = NGX_ANALYTICS_SWEEP_IDLE;
 
     ngx_analytics_types_init(z);
     ngx_analytics_cells_init(z);
@@ -193,6 +212,9 @@ ngx_analytics_zone_layout(ngx_analytics_zone_t *z, size_t size,
 
     p = ngx_align(sizeof(ngx_analytics_zone_t), 64);
 
+    z->text = p;
+    p += 2 * NGX_ANALYTICS_PROGRAM_MAX;
+
     z->types = p;
     p += z->types_max * sizeof(ngx_analytics_type_t);
 
@@ -226,7 +248,8 @@ ngx_uint_t
 ngx_analytics_zone_program_is(ngx_analytics_zone_t *z,
     ngx_analytics_program_t *program)
 {
-    return z->program.totals == program->totals;
+    return __atomic_load_n(&z->program.signature, __ATOMIC_RELAXED)
+           == program->signature;
 }
 
 
@@ -234,12 +257,79 @@ void
 ngx_analytics_zone_program(ngx_analytics_zone_t *z,
     ngx_analytics_program_t *program)
 {
-    if (ngx_analytics_zone_program_is(z, program)) {
+    uint32_t                place;
+    ngx_analytics_rules_t  *before, *rules;
+
+    if (program->signature == z->program.signature
+        || program->len > NGX_ANALYTICS_PROGRAM_MAX)
+    {
         return;
     }
 
-    ngx_analytics_put_time(z, &z->program.totals, program->totals);
+    before = ngx_analytics_zone_rules(z);
+    place = !z->program.place;
+
+    ngx_memcpy(ngx_analytics_zone_text(z, place), program->text,
+               program->len);
+
+    ngx_analytics_put32(z, &z->program.place, place);
+    ngx_analytics_put32(z, &z->program.len, (uint32_t) program->len);
+    ngx_analytics_put64(z, &z->program.signature, program->signature);
+
+    rules = ngx_analytics_zone_rules(z);
+
+    ngx_analytics_put_time(z, &z->program.totals, rules->totals);
+
+    if (z->events
+        && ngx_strcmp(before->timezone.name.data, rules->timezone.name.data)
+           != 0)
+    {
+        /* the days before are those of another time zone */
+
+        ngx_analytics_put_time(z, &z->dailies_from,
+                 (int64_t) ngx_analytics_daily_of(rules, z->received) + 1);
+    }
+
+    ngx_analytics_measures_assign(z, rules);
     ngx_analytics_commit(z);
+}
+
+
+ngx_int_t
+ngx_analytics_zone_settle(ngx_analytics_zone_t *z)
+{
+    ngx_analytics_rules_t  *rules;
+
+    rules = ngx_analytics_zone_rules(z);
+
+    if (z->program.assigned == rules->signature) {
+        return NGX_OK;
+    }
+
+    (void) ngx_analytics_zone_fold(z, NULL, 0, 0, z->received);
+
+    if (z->program.assigned == rules->signature) {
+        return NGX_OK;
+    }
+
+    return (z->sweep.number != NGX_ANALYTICS_SWEEP_IDLE
+            || z->sweep.pass < z->sweep.wanted)
+           ? NGX_AGAIN : NGX_DECLINED;
+}
+
+
+ngx_analytics_rules_t *
+ngx_analytics_zone_rules(ngx_analytics_zone_t *z)
+{
+    ngx_analytics_rules_t  *rules;
+
+    rules = ngx_analytics_rules_get(z->program.signature,
+                    (char *) ngx_analytics_zone_text(z, z->program.place),
+                    z->program.len);
+
+    /* without memory for them nothing is folded by them */
+
+    return rules ? rules : &ngx_analytics_rules_default;
 }
 
 
@@ -293,6 +383,26 @@ ngx_analytics_zone_hash(ngx_analytics_zone_t *z,
 
             event->digest = ngx_analytics_event_digest(z, event);
         }
+
+        event->rules = NULL;
+    }
+}
+
+
+void
+ngx_analytics_zone_points(ngx_analytics_zone_t *z,
+    ngx_analytics_event_t *events, ngx_uint_t n,
+    ngx_analytics_alloc_pt alloc, void *ctx)
+{
+    ngx_uint_t              i;
+    ngx_analytics_rules_t  *rules;
+
+    rules = ngx_analytics_rules_known(
+                  __atomic_load_n(&z->program.signature, __ATOMIC_RELAXED));
+
+    for (i = 0; i < n && rules; i++) {
+        (void) ngx_analytics_points_make(rules, &events[i], z->key, alloc,
+                                         ctx);
     }
 }
 
@@ -302,10 +412,22 @@ ngx_analytics_zone_fold(ngx_analytics_zone_t *z,
     ngx_analytics_event_t *events, ngx_uint_t n, uint64_t seq,
     int64_t received)
 {
-    uint64_t    number;
-    ngx_uint_t  i;
+    uint64_t                number;
+    ngx_uint_t              i, ordered;
+    ngx_analytics_rules_t  *rules;
+    ngx_analytics_tally_t   tally;
+
+    rules = ngx_analytics_zone_rules(z);
 
     ngx_analytics_cells_advance(z, received);
+
+    if (z->program.assigned != rules->signature) {
+        ngx_analytics_measures_assign(z, rules);
+        ngx_analytics_commit(z);
+    }
+
+    ngx_analytics_measures_sweep(z);
+    ngx_analytics_tally_init(&tally, z, rules, received);
 
     for (i = 0; i < n && i < NGX_ANALYTICS_AHEAD; i++) {
         ngx_analytics_users_prefetch(z, events[i].user_hash);
@@ -323,16 +445,117 @@ ngx_analytics_zone_fold(ngx_analytics_zone_t *z,
         }
 
         number = seq ? seq++ : 0;
+        ordered = (number && z->accepted == 0);
 
-        if (number && number <= z->seq && z->accepted == 0) {
+        if (!ordered || number > z->metrics_seq) {
+            ngx_analytics_zone_tally(&tally, &events[i], number);
+        }
+
+        if (ordered && number <= z->seq) {
             continue;
         }
 
+        /*
+         * Where a log has the events, what of them is in the totals and not
+         * in the metrics is known, and made up for.
+         */
+
+        if (!ordered) {
+            ngx_analytics_tally_prepare(&tally);
+        }
+
         ngx_analytics_zone_room(z, received);
-        ngx_analytics_zone_fold_one(z, &events[i], number, received);
+        ngx_analytics_zone_fold_one(z, rules, &events[i], number, received);
+
+        if (!ordered) {
+            ngx_analytics_tally_apply(&tally);
+        }
+
+        ngx_analytics_commit(z);
     }
 
+    ngx_analytics_zone_flush(&tally);
+
     return seq;
+}
+
+
+/*
+ * Points that were not made yet, or by other rules, are made here: memory of
+ * this thread holds those of a few events.
+ */
+static void
+ngx_analytics_zone_tally(ngx_analytics_tally_t *tally,
+    ngx_analytics_event_t *event, uint64_t seq)
+{
+    static __thread ngx_analytics_zone_points_t  made;
+
+    if (event->rules != tally->rules) {
+
+        if (tally->nsums == 0) {
+            made.used = 0;
+
+        } else if (sizeof(made.memory) - made.used
+                   < NGX_ANALYTICS_POINTS_SIZE)
+        {
+            ngx_analytics_zone_flush(tally);
+            made.used = 0;
+        }
+
+        (void) ngx_analytics_points_make(tally->rules, event,
+                                         tally->zone->key,
+                                         ngx_analytics_zone_points_alloc,
+                                         &made);
+    }
+
+    if (ngx_analytics_tally_add(tally, event, seq) != NGX_OK) {
+        ngx_analytics_zone_flush(tally);
+        (void) ngx_analytics_tally_add(tally, event, seq);
+    }
+}
+
+
+static void *
+ngx_analytics_zone_points_alloc(void *ctx, size_t size)
+{
+    ngx_analytics_zone_points_t *made = ctx;
+
+    u_char  *p;
+
+    size = ngx_align(size, sizeof(uint64_t));
+
+    if (size > sizeof(made->memory) - made->used) {
+        return NULL;
+    }
+
+    p = made->memory + made->used;
+    made->used += size;
+
+    return p;
+}
+
+
+static void
+ngx_analytics_zone_flush(ngx_analytics_tally_t *tally)
+{
+    uint64_t               seq;
+    ngx_analytics_zone_t  *z;
+
+    z = tally->zone;
+    seq = tally->seq;
+
+    if (tally->ndays == 0) {
+        return;
+    }
+
+    ngx_analytics_tally_prepare(tally);
+    ngx_analytics_tally_apply(tally);
+
+    if (seq > z->metrics_seq) {
+        ngx_analytics_put64(z, &z->metrics_seq, seq);
+    }
+
+    ngx_analytics_commit(z);
 }
 
 
@@ -353,13 +576,15 @@ ngx_analytics_zone_room(ngx_analytics_zone_t *z, int64_t received)
         ngx_analytics_users_evict(z, &steps);
     }
 
-    ngx_analytics_cells_room(z, received);
+    ngx_analytics_cells_room(z, received, NGX_ANALYTICS_CELLS_NEED
+                                          + NGX_ANALYTICS_DAILIES_NEED);
 }
 
 
 static void
 ngx_analytics_zone_fold_one(ngx_analytics_zone_t *z,
-    ngx_analytics_event_t *event, uint64_t seq, int64_t received)
+    ngx_analytics_rules_t *rules, ngx_analytics_event_t *event, uint64_t seq,
+    int64_t received)
 {
     int64_t     time, hour;
     ngx_uint_t  type;
@@ -378,7 +603,7 @@ ngx_analytics_zone_fold_one(ngx_analytics_zone_t *z,
     type = ngx_analytics_types_fold(z, event);
 
     if (event->user.len) {
-        ngx_analytics_zone_user_fold(z, event, type, time);
+        ngx_analytics_zone_user_fold(z, rules, event, type, time);
     }
 
     ngx_analytics_cells_fold(z, type, time);
@@ -390,14 +615,13 @@ ngx_analytics_zone_fold_one(ngx_analytics_zone_t *z,
     if (seq > z->seq) {
         ngx_analytics_put64(z, &z->seq, seq);
     }
-
-    ngx_analytics_commit(z);
 }
 
 
 static ngx_inline void
 ngx_analytics_zone_user_fold(ngx_analytics_zone_t *z,
-    ngx_analytics_event_t *event, ngx_uint_t type, int64_t time)
+    ngx_analytics_rules_t *rules, ngx_analytics_event_t *event,
+    ngx_uint_t type, int64_t time)
 {
     uint32_t    user;
     ngx_uint_t  reg, rank;
@@ -406,6 +630,8 @@ ngx_analytics_zone_user_fold(ngx_analytics_zone_t *z,
 
     if (user) {
         ngx_analytics_top_fold(z, user);
+        ngx_analytics_daily_fold(z, rules, user, time);
+        ngx_analytics_sessions_fold(z, rules, user, time);
     }
 
     reg = ngx_analytics_hll_register(event->user_hash, &rank);
@@ -469,4 +695,11 @@ uint64_t
 ngx_analytics_zone_last(ngx_analytics_zone_t *z)
 {
     return z->seq;
+}
+
+
+uint64_t
+ngx_analytics_zone_commits(ngx_analytics_zone_t *z)
+{
+    return __atomic_load_n(&z->commits, __ATOMIC_ACQUIRE);
 }

@@ -49,9 +49,18 @@
 typedef struct ngx_analytics_zone_s  ngx_analytics_zone_t;
 
 
+/*
+ * What time is told apart by.  Types are counted by the first two, the hours
+ * being those of UTC; metrics by all, and their hours and days are those of
+ * the zone's time zone.
+ */
 typedef enum {
     NGX_ANALYTICS_MINUTES = 0,
     NGX_ANALYTICS_HOURS,
+    NGX_ANALYTICS_TYPE_LEVELS,
+    NGX_ANALYTICS_FINE = NGX_ANALYTICS_TYPE_LEVELS,   /* sketches by hour */
+    NGX_ANALYTICS_UNIQUES,                            /* values by day */
+    NGX_ANALYTICS_DAYS,                               /* the rest by day */
     NGX_ANALYTICS_LEVELS
 } ngx_analytics_level_e;
 
@@ -63,9 +72,14 @@ typedef struct {
 } ngx_analytics_zone_conf_t;
 
 
-/* How the zone folds; part of its state, so that all processes agree. */
+/*
+ * How the zone folds: a text of ngx_analytics_rules.h.  It is part of the
+ * zone's state, so that all processes agree.
+ */
 typedef struct {
-    int64_t         totals;            /* window of cells, usec; 0: all time */
+    const char     *text;
+    size_t          len;               /* 0: the default */
+    uint64_t        signature;         /* ngx_analytics_rules_signature() */
 } ngx_analytics_program_t;
 
 
@@ -77,6 +91,7 @@ typedef struct {
     uint64_t        older;             /* events before the cells' window */
     uint64_t        evicted;           /* users that had to leave */
     uint64_t        type_overflow;     /* events counted as "other" */
+    uint64_t        late;              /* events of no session: too late */
     uint64_t        rollbacks;         /* folds of killed processes undone */
     int64_t         created;           /* microseconds */
     int64_t         received;          /* of the last accepted event */
@@ -126,6 +141,19 @@ ngx_int_t ngx_analytics_zone_recover(ngx_analytics_zone_t *z);
 void ngx_analytics_zone_program(ngx_analytics_zone_t *z,
     ngx_analytics_program_t *program);
 
+/*
+ * Locked.  Measures of the program for which there was no place yet are taken
+ * in as what was given up is cleared, which is as events come in, or here.
+ * Returns NGX_OK: all of them are; NGX_AGAIN: there is more to clear; or
+ * NGX_DECLINED: there is no place.
+ */
+ngx_int_t ngx_analytics_zone_settle(ngx_analytics_zone_t *z);
+
+/* Locked.  The rules of the program. */
+struct ngx_analytics_rules_s;
+struct ngx_analytics_rules_s *ngx_analytics_zone_rules(
+    ngx_analytics_zone_t *z);
+
 /* Whether it does already.  May be read without the lock. */
 ngx_uint_t ngx_analytics_zone_program_is(ngx_analytics_zone_t *z,
     ngx_analytics_program_t *program);
@@ -144,6 +172,15 @@ uint64_t ngx_analytics_zone_accept(ngx_analytics_zone_t *z, ngx_uint_t n,
  */
 void ngx_analytics_zone_hash(ngx_analytics_zone_t *z,
     ngx_analytics_event_t *events, ngx_uint_t n);
+
+/*
+ * Not locked.  Looks up what n hashed events add to metrics, in memory that
+ * lasts until they are folded.  Without this, or without memory, the fold does
+ * it itself, while others wait.
+ */
+void ngx_analytics_zone_points(ngx_analytics_zone_t *z,
+    ngx_analytics_event_t *events, ngx_uint_t n,
+    ngx_analytics_alloc_pt alloc, void *ctx);
 
 /*
  * Locked.  Folds n hashed events, at most NGX_ANALYTICS_FOLD_MAX, that were
@@ -179,6 +216,12 @@ uint64_t ngx_analytics_zone_user_hash(ngx_analytics_zone_t *z,
 uint64_t ngx_analytics_zone_position(ngx_analytics_zone_t *z);
 void ngx_analytics_zone_advance(ngx_analytics_zone_t *z, uint64_t position);
 uint64_t ngx_analytics_zone_last(ngx_analytics_zone_t *z);
+
+/*
+ * Without the lock: another number whenever something may have changed, for
+ * one zone that is created once.
+ */
+uint64_t ngx_analytics_zone_commits(ngx_analytics_zone_t *z);
 
 
 /* Queries: locked, and short.  Sorting and printing come after unlocking. */

@@ -57,6 +57,19 @@ typedef enum {
 
 typedef struct ngx_http_analytics_zone_s  ngx_http_analytics_zone_t;
 typedef struct ngx_http_analytics_post_s  ngx_http_analytics_post_t;
+typedef struct ngx_http_analytics_metrics_s  ngx_http_analytics_metrics_t;
+typedef struct ngx_http_analytics_alerts_s  ngx_http_analytics_alerts_t;
+typedef struct ngx_http_analytics_view_s  ngx_http_analytics_view_t;
+
+
+#define NGX_HTTP_ANALYTICS_DURATIONS   13
+
+/* Requests that posted events. */
+typedef struct {
+    ngx_atomic_t              n[NGX_HTTP_ANALYTICS_DURATIONS + 1];
+    ngx_atomic_t              msec;       /* that all of them took */
+    ngx_atomic_t              errors;     /* status of 400 or more */
+} ngx_http_analytics_requests_t;
 
 
 /* What a zone's shared memory begins with, beside the zone itself. */
@@ -73,6 +86,8 @@ typedef struct {
     uint64_t                  forgotten;  /* see ngx_http_analytics_load() */
     ngx_uint_t                used;       /* the memory was not all zeros */
     ngx_atomic_t              erased;     /* times that users were */
+    ngx_atomic_t              firing;     /* alerts, when last looked */
+    ngx_http_analytics_requests_t  requests;
 } ngx_http_analytics_shared_t;
 
 
@@ -113,7 +128,10 @@ struct ngx_http_analytics_zone_s {
     ngx_str_t                 name;
     size_t                    size;           /* 0: named, not declared */
     ngx_uint_t                types;
-    ngx_analytics_program_t   program;
+    int64_t                   totals;         /* kept; microseconds, 0: all */
+    ngx_http_analytics_metrics_t  *metrics;
+    ngx_http_analytics_alerts_t  *alerts;
+    ngx_analytics_program_t   program;        /* what of this is folded by */
 
     ngx_path_t               *path;           /* NULL: no log */
     ngx_uint_t                sync;           /* ngx_http_analytics_sync_e */
@@ -173,6 +191,8 @@ struct ngx_http_analytics_zone_s {
     ngx_msec_t                period_wait;    /* since counting failed, */
     ngx_msec_t                period_failed;  /* before the next time */
     ngx_http_analytics_job_t  erasing;
+    ngx_http_analytics_job_t  refold;
+    ngx_msec_t                refolded;       /* when it was looked last */
     ngx_http_analytics_job_t  pseudonyms_job;
     ngx_analytics_pseudonyms_t  loaded;       /* by it, or by attaching */
     ngx_thread_mutex_t        pseudonyms_mutex;
@@ -202,6 +222,7 @@ typedef struct {
 typedef struct {
     ngx_array_t               zones;      /* ngx_http_analytics_zone_t * */
     ngx_array_t               formats;    /* ngx_http_analytics_format_t * */
+    ngx_array_t               views;      /* ngx_http_analytics_view_t * */
     ngx_thread_pool_t        *thread_pool;
 } ngx_http_analytics_main_conf_t;
 
@@ -229,6 +250,8 @@ typedef struct {
     ngx_uint_t                    stats;      /* ngx_http_analytics_stats_e */
     ngx_http_analytics_format_t  *events;     /* how single ones are shown */
     uint64_t                      limit;      /* of them, if none is asked */
+    ngx_http_analytics_view_t    *view;
+    ngx_array_t                  *join;       /* members of "analytics_join" */
 
     ngx_uint_t                    honor;      /* bits, see above */
 
@@ -337,6 +360,18 @@ char *ngx_http_analytics_counts(ngx_conf_t *cf, ngx_command_t *cmd,
 char *ngx_http_analytics_stats(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_analytics_summary(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_analytics_metrics(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_analytics_table(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_analytics_join(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_analytics_prometheus(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_analytics_alerts(ngx_conf_t *cf, ngx_command_t *cmd,
+    void *conf);
+char *ngx_http_analytics_reports(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
 char *ngx_http_analytics_health(ngx_conf_t *cf, ngx_command_t *cmd,
     void *conf);
@@ -554,6 +589,16 @@ void ngx_http_analytics_range_hash(ngx_http_analytics_zone_t *zone,
     ngx_http_analytics_range_t *range);
 
 /*
+ * Not locked.  Look up what n hashed events, or a range, add to metrics, in
+ * *pool: made by the first call, for the caller to destroy, and used again by
+ * each.
+ */
+void ngx_http_analytics_points(ngx_http_analytics_zone_t *zone,
+    ngx_analytics_event_t *events, ngx_uint_t n, ngx_pool_t **pool);
+void ngx_http_analytics_range_points(ngx_http_analytics_zone_t *zone,
+    ngx_http_analytics_range_t *range, ngx_pool_t **pool);
+
+/*
  * Folds a range whose first event that is not known has the number seq; the
  * first takes the zone's lock for each run, and returns NGX_OK or NGX_ERROR.
  */
@@ -608,8 +653,13 @@ ngx_int_t ngx_http_analytics_log_probe(ngx_http_analytics_zone_t *zone,
 #define ngx_http_analytics_opening(zone)                                      \
     (!(zone)->attached && (zone)->failed == 0)
 
-/* Locked.  Appends the program that the configuration has. */
+/*
+ * By who has the append lock.  Appends the program that the configuration has;
+ * the second one, if the zone is ready, does not fold by it yet, and its
+ * directory is this master's.
+ */
 void ngx_http_analytics_log_program(ngx_http_analytics_zone_t *zone);
+void ngx_http_analytics_publish_locked(ngx_http_analytics_zone_t *zone);
 
 /* Whether the zone is what its log says; one without a log always is. */
 ngx_uint_t ngx_http_analytics_ready(ngx_http_analytics_zone_t *zone);
@@ -717,6 +767,14 @@ ngx_int_t ngx_http_analytics_checkpoint_now(ngx_http_analytics_zone_t *zone,
 
 /* A checkpoint by the last process there is, of the zone itself. */
 void ngx_http_analytics_checkpoint_last(ngx_http_analytics_zone_t *zone);
+
+
+/* metrics that lack events: ngx_http_analytics_refold.c */
+
+/* A job. */
+void ngx_http_analytics_refold_run(ngx_http_analytics_zone_t *zone);
+
+ngx_uint_t ngx_http_analytics_refold_due(ngx_http_analytics_zone_t *zone);
 
 
 /* the store: ngx_http_analytics_store.c */
@@ -830,10 +888,39 @@ ngx_int_t ngx_http_analytics_again(ngx_http_request_t *r, ngx_msec_t msec);
 /* content handlers */
 
 ngx_int_t ngx_http_analytics_collect_handler(ngx_http_request_t *r);
+
+/*
+ * In the log phase: counts requests that post events, and how long they took
+ * (up to so many milliseconds): ngx_http_analytics_requests.c.
+ */
+ngx_int_t ngx_http_analytics_requests_handler(ngx_http_request_t *r);
+extern ngx_uint_t  ngx_http_analytics_durations[NGX_HTTP_ANALYTICS_DURATIONS];
 ngx_int_t ngx_http_analytics_stats_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_analytics_summary_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_analytics_health_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_analytics_erase_handler(ngx_http_request_t *r);
+
+
+/* answers of several locations in one: ngx_http_analytics_join.c */
+
+ngx_int_t ngx_http_analytics_join_handler(ngx_http_request_t *r);
+
+/* Reads the members of "analytics_join", behind the zone. */
+char *ngx_http_analytics_conf_join(ngx_conf_t *cf,
+    ngx_http_analytics_loc_conf_t *alcf);
+
+/*
+ * Whether it is a subrequest for a member; whether what asked for it has made
+ * sure of this zone.
+ */
+ngx_uint_t ngx_http_analytics_joined(ngx_http_request_t *r);
+ngx_uint_t ngx_http_analytics_joins(ngx_http_request_t *r,
+    ngx_http_analytics_zone_t *zone);
+
+/* Takes the answer of such a one; both are of the request's pool. */
+void ngx_http_analytics_join_take(ngx_http_request_t *r, ngx_str_t *type,
+    ngx_str_t *text);
+
 
 /* the kinds of analytics_stats that read cells: ngx_http_analytics_series.c */
 
@@ -905,6 +992,13 @@ ngx_int_t ngx_http_analytics_uri_name(ngx_http_request_t *r,
     ngx_str_t *suffix, ngx_str_t *name);
 
 /*
+ * The value of a parameter, unescaped.  Returns NGX_OK, NGX_DECLINED if it is
+ * not there, or is empty in a member of "analytics_join", or NGX_ERROR.
+ */
+ngx_int_t ngx_http_analytics_arg(ngx_http_request_t *r, ngx_str_t *name,
+    ngx_str_t *value);
+
+/*
  * Leave the value as it was if the parameter is not there.  Integers are from
  * 1 to max.  Return NGX_OK, or NGX_ERROR after setting *detail.
  */
@@ -952,9 +1046,21 @@ ngx_int_t ngx_http_analytics_send_status(ngx_http_request_t *r,
 ngx_int_t ngx_http_analytics_send_json(ngx_http_request_t *r,
     ngx_uint_t status, ngx_str_t *json);
 
-/* The same of a writer; 500 if it has failed. */
+/* The same of a writer, or a text of another type; 500 if it has failed. */
 ngx_int_t ngx_http_analytics_send_writer(ngx_http_request_t *r,
     ngx_analytics_writer_t *w);
+ngx_int_t ngx_http_analytics_send_text(ngx_http_request_t *r,
+    ngx_analytics_writer_t *w, ngx_str_t *type);
+
+/* The same of a text that is in the request's pool; any status. */
+ngx_int_t ngx_http_analytics_send_body(ngx_http_request_t *r,
+    ngx_uint_t status, ngx_str_t *type, ngx_str_t *text);
+
+/*
+ * A cell of a file of comma separated values, quoted where it must be, and
+ * harmless in a spreadsheet: ngx_http_analytics_export.c.
+ */
+void ngx_http_analytics_csv_cell(ngx_analytics_writer_t *w, ngx_str_t *text);
 
 /*
  * Prints a document into the request's pool, and deletes it.

@@ -204,6 +204,9 @@ ngx_http_analytics_append_prepare(ngx_http_analytics_zone_t *zone,
 
             if (group->hashed) {
                 ngx_analytics_zone_hash(zone->sh, run->events, run->n);
+                ngx_analytics_zone_points(zone->sh, run->events, run->n,
+                                          ngx_http_analytics_palloc,
+                                          post->pool);
             }
         }
 

@@ -24,13 +24,20 @@ static ngx_int_t ngx_http_analytics_uri_rest(ngx_http_request_t *r,
  * or NGX_ERROR.
  */
 
-static ngx_int_t
+ngx_int_t
 ngx_http_analytics_arg(ngx_http_request_t *r, ngx_str_t *name,
     ngx_str_t *value)
 {
     u_char  *dst, *src;
 
     if (ngx_http_arg(r, name->data, name->len, value) != NGX_OK) {
+        return NGX_DECLINED;
+    }
+
+    if (value->len == 0 && ngx_http_analytics_joined(r)) {
+
+        /* of a variable, that is: nobody wrote it */
+
         return NGX_DECLINED;
     }
 

@@ -1,7 +1,8 @@
 
 /*
  * What a location does: the directives analytics_collect, events, export,
- * counts, stats, summary, person, erase and health.
+ * counts, stats, summary, metrics, table, prometheus, join, alerts, reports,
+ * person, erase, health.
  *
  * Copyright (C) The nginx analytics authors
  */
@@ -10,6 +11,8 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
+#include "ngx_http_analytics_alerts.h"
+#include "ngx_http_analytics_report.h"
 #include "ngx_http_analytics_query.h"
 
 
@@ -186,6 +189,71 @@ ngx_http_analytics_summary(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     return ngx_http_analytics_parameters_of(cf, alcf, &alcf->format,
                                             ngx_http_analytics_any_type_set);
+}
+
+
+char *
+ngx_http_analytics_metrics(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_http_analytics_handler(cf, conf,
+                                      ngx_http_analytics_metrics_handler);
+}
+
+
+char *
+ngx_http_analytics_prometheus(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_http_analytics_handler(cf, conf,
+                                      ngx_http_analytics_prometheus_handler);
+}
+
+
+char *
+ngx_http_analytics_table(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_analytics_loc_conf_t *alcf = conf;
+
+    char  *rv;
+
+    rv = ngx_http_analytics_handler(cf, alcf,
+                                    ngx_http_analytics_table_handler);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    return ngx_http_analytics_conf_view(cf, alcf);
+}
+
+
+char *
+ngx_http_analytics_join(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    ngx_http_analytics_loc_conf_t *alcf = conf;
+
+    char  *rv;
+
+    rv = ngx_http_analytics_handler(cf, alcf, ngx_http_analytics_join_handler);
+    if (rv != NGX_CONF_OK) {
+        return rv;
+    }
+
+    return ngx_http_analytics_conf_join(cf, alcf);
+}
+
+
+char *
+ngx_http_analytics_alerts(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_http_analytics_handler(cf, conf,
+                                      ngx_http_analytics_alerts_handler);
+}
+
+
+char *
+ngx_http_analytics_reports(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
+{
+    return ngx_http_analytics_handler(cf, conf,
+                                      ngx_http_analytics_reports_handler);
 }
 
 

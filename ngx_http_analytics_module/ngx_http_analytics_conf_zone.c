@@ -11,6 +11,7 @@
 #include <ngx_http.h>
 #include "ngx_http_analytics.h"
 #include "ngx_http_analytics_conf_log.h"
+#include "ngx_http_analytics_metrics.h"
 #include "ngx_analytics_time.h"
 
 
@@ -65,9 +66,14 @@ ngx_http_analytics_zone_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     zone->size = size;
     zone->types = NGX_CONF_UNSET_UINT;
-    zone->program.totals = NGX_CONF_UNSET;
+    zone->totals = NGX_CONF_UNSET;
     zone->keep_time = NGX_CONF_UNSET;
     ngx_http_analytics_zone_log_unset(zone);
+
+    if (ngx_http_analytics_zone_metrics_unset(cf, zone) != NGX_OK) {
+        return NGX_CONF_ERROR;
+    }
+
     zone->file = cf->conf_file->file.name.data;
     zone->line = line;
 
@@ -77,7 +83,7 @@ ngx_http_analytics_zone_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
     }
 
     ngx_conf_init_uint_value(zone->types, NGX_ANALYTICS_TYPES_DEFAULT);
-    ngx_conf_init_value(zone->program.totals, 0);
+    ngx_conf_init_value(zone->totals, 0);
 
     if ((zone->keep_time != NGX_CONF_UNSET
          && (zone->keep_time || zone->keep_size))
@@ -91,7 +97,9 @@ ngx_http_analytics_zone_block(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
 
     ngx_conf_init_value(zone->keep_time, 0);
 
-    if (ngx_http_analytics_zone_log_init(cf, zone) != NGX_CONF_OK) {
+    if (ngx_http_analytics_zone_log_init(cf, zone) != NGX_CONF_OK
+        || ngx_http_analytics_zone_metrics_init(cf, zone) != NGX_CONF_OK)
+    {
         return NGX_CONF_ERROR;
     }
 
@@ -142,7 +150,9 @@ ngx_http_analytics_zone_line(ngx_conf_t *cf, ngx_command_t *cmd, void *conf)
         return ngx_http_analytics_zone_retain(cf, zone);
     }
 
-    if (ngx_http_analytics_zone_log_line(cf, zone, &rv) == NGX_OK) {
+    if (ngx_http_analytics_zone_log_line(cf, zone, &rv) == NGX_OK
+        || ngx_http_analytics_zone_metrics_line(cf, zone, &rv) == NGX_OK)
+    {
         return rv;
     }
 
@@ -197,7 +207,7 @@ ngx_http_analytics_zone_retain(ngx_conf_t *cf,
 
     value = cf->args->elts;
 
-    if (zone->program.totals != NGX_CONF_UNSET
+    if (zone->totals != NGX_CONF_UNSET
         || zone->keep_time != NGX_CONF_UNSET)
     {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0, "\"retain\" is duplicate");
@@ -238,7 +248,7 @@ ngx_http_analytics_zone_retain_totals(ngx_conf_t *cf,
     time_t     sec;
     ngx_str_t  time;
 
-    if (zone->program.totals != NGX_CONF_UNSET) {
+    if (zone->totals != NGX_CONF_UNSET) {
         ngx_conf_log_error(NGX_LOG_EMERG, cf, 0,
                            "\"totals\" is duplicate in \"retain\"");
         return NGX_CONF_ERROR;
@@ -248,7 +258,7 @@ ngx_http_analytics_zone_retain_totals(ngx_conf_t *cf,
     time.len = value->len - 7;
 
     if (ngx_strcmp(time.data, "all") == 0) {
-        zone->program.totals = 0;
+        zone->totals = 0;
         return NGX_CONF_OK;
     }
 
@@ -262,7 +272,7 @@ ngx_http_analytics_zone_retain_totals(ngx_conf_t *cf,
         return ngx_http_analytics_invalid(cf, "time in", value);
     }
 
-    zone->program.totals = (int64_t) sec * NGX_ANALYTICS_SECOND;
+    zone->totals = (int64_t) sec * NGX_ANALYTICS_SECOND;
 
     return NGX_CONF_OK;
 }

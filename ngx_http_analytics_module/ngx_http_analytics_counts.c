@@ -89,7 +89,7 @@ ngx_http_analytics_counts_close(ngx_http_analytics_zone_t *zone)
     conf.path = zone->log.path;
     conf.key = zone->log.control->key;
     conf.period = zone->period;
-    conf.keep = zone->program.totals;
+    conf.keep = zone->totals;
     conf.progress = ngx_http_analytics_store_progress;
 
     do {

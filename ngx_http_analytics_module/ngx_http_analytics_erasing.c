@@ -303,15 +303,27 @@ ngx_http_analytics_erasing_users(ngx_http_analytics_zone_t *zone,
     uint64_t   end, events, asked;
     ngx_int_t  rc;
 
-    if (ngx_http_analytics_erasing_begin(zone, users, &end, fail) != NGX_OK
-        || ngx_http_analytics_erasing_files(zone, users, end, &events, fail)
-           != NGX_OK
-        || ngx_http_analytics_checkpoint_now(zone, fail) != NGX_OK)
-    {
+    if (ngx_http_analytics_erasing_begin(zone, users, &end, fail) != NGX_OK) {
         return NGX_ERROR;
     }
 
+    /*
+     * What the users added to the counts of all is told by nothing but a
+     * checkpoint, once the log does not say any more whose events those are.
+     * If there cannot be one, their right goes before the counts.
+     */
+
+    rc = ngx_http_analytics_checkpoint_now(zone, fail);
+
     ngx_analytics_fault_stop("erase.checkpoints");
+
+    if (ngx_http_analytics_erasing_files(zone, users, end, &events, fail)
+        != NGX_OK
+        || (rc != NGX_OK
+            && ngx_http_analytics_checkpoint_now(zone, fail) != NGX_OK))
+    {
+        return NGX_ERROR;
+    }
 
     /* nobody needs to be told any more who it was */
 

@@ -40,8 +40,6 @@ static void ngx_http_analytics_export_event(ngx_http_analytics_stream_t *s,
     ngx_analytics_row_t *row);
 static void ngx_http_analytics_export_line(ngx_http_analytics_stream_t *s,
     ngx_str_t *text);
-static void ngx_http_analytics_export_cell(ngx_analytics_writer_t *w,
-    ngx_str_t *text);
 static ngx_uint_t ngx_http_analytics_export_formula(ngx_str_t *text);
 
 
@@ -267,7 +265,7 @@ ngx_http_analytics_export_line(ngx_http_analytics_stream_t *s,
     ngx_str_t *text)
 {
     ngx_analytics_write_literal(&s->w, ",");
-    ngx_http_analytics_export_cell(&s->w, text);
+    ngx_http_analytics_csv_cell(&s->w, text);
 }
 
 
@@ -276,8 +274,8 @@ ngx_http_analytics_export_line(ngx_http_analytics_stream_t *s,
  * before it, which shows a text, as OWASP ("CSV Injection") has it.
  */
 
-static void
-ngx_http_analytics_export_cell(ngx_analytics_writer_t *w, ngx_str_t *text)
+void
+ngx_http_analytics_csv_cell(ngx_analytics_writer_t *w, ngx_str_t *text)
 {
     u_char      *p, *quote, *last;
     ngx_uint_t   quoted;

@@ -33,7 +33,7 @@ ngx_http_analytics_fresh(ngx_http_request_t *r,
 {
     ngx_int_t  rc;
 
-    if (zone->path == NULL) {
+    if (zone->path == NULL || ngx_http_analytics_joins(r, zone)) {
         return NGX_DECLINED;
     }
 

@@ -360,6 +360,8 @@ ngx_http_analytics_health_totals(cJSON *json, ngx_analytics_totals_t *t,
            != NGX_OK
         || cJSON_AddBoolToObject(json, "exact", exact) == NULL
         || ngx_http_analytics_health_uint(json, "older", t->older) != NGX_OK
+        || ngx_http_analytics_health_uint(json, "late_events", t->late)
+           != NGX_OK
         || ngx_http_analytics_health_uint(json, "evicted_users", t->evicted)
            != NGX_OK
         || ngx_http_analytics_health_uint(json, "events_of_other_types",

@@ -299,6 +299,9 @@ ngx_http_analytics_ingest_fold(ngx_http_analytics_zone_t *zone,
     for (i = 0; i < n; i++) {
         for (run = posts[i]->decode.first; run; run = run->next) {
             ngx_analytics_zone_hash(zone->sh, run->events, run->n);
+            ngx_analytics_zone_points(zone->sh, run->events, run->n,
+                                      ngx_http_analytics_palloc,
+                                      posts[i]->pool);
         }
     }
 
@@ -425,27 +428,35 @@ ngx_http_analytics_ingest_rest(ngx_http_analytics_zone_t *zone,
 {
     uint64_t              seq;
     ngx_int_t             rc;
+    ngx_pool_t           *pool;
     ngx_analytics_run_t  *next;
 
+    rc = NGX_OK;
+    pool = NULL;
     next = run;
     seq = post->first;
 
     for ( /* void */ ; run; run = run->next) {
 
-        do {
-            if (next) {
-                ngx_analytics_zone_hash(zone->sh, next->events, next->n);
-                next = next->next;
-                rc = ngx_http_analytics_trylock(zone);
+        if (next == run) {
+            ngx_analytics_zone_hash(zone->sh, next->events, next->n);
+            next = next->next;
+        }
 
-            } else {
-                rc = ngx_http_analytics_lock(zone);
-            }
+        ngx_http_analytics_points(zone, run->events, run->n, &pool);
 
-        } while (rc == NGX_BUSY);
+        while ((rc = ngx_http_analytics_trylock(zone)) == NGX_BUSY && next) {
+            ngx_analytics_zone_hash(zone->sh, next->events, next->n);
+            next = next->next;
+        }
+
+        if (rc == NGX_BUSY) {
+            rc = ngx_http_analytics_lock(zone);
+        }
 
         if (rc != NGX_OK) {
-            return ngx_http_analytics_broken(post);
+            rc = ngx_http_analytics_broken(post);
+            break;
         }
 
         seq = ngx_analytics_zone_fold(zone->sh, run->events, run->n, seq,
@@ -454,7 +465,11 @@ ngx_http_analytics_ingest_rest(ngx_http_analytics_zone_t *zone,
         ngx_http_analytics_unlock(zone);
     }
 
-    return NGX_OK;
+    if (pool) {
+        ngx_destroy_pool(pool);
+    }
+
+    return rc;
 }
 
 

@@ -13,7 +13,7 @@
 #include <ngx_config.h>
 #include <ngx_core.h>
 #include <ngx_http.h>
-#include "ngx_http_analytics.h"
+#include "ngx_http_analytics_alerts.h"
 
 
 #define NGX_HTTP_ANALYTICS_TICK      100         /* msec, until all is ready */
@@ -91,6 +91,10 @@ ngx_http_analytics_log_init(ngx_http_analytics_zone_t *zone)
         || ngx_http_analytics_job_init(zone, &zone->erasing,
                                        ngx_http_analytics_erasing_run, NULL)
            != NGX_OK
+        || ngx_http_analytics_job_init(zone, &zone->refold,
+                                       ngx_http_analytics_refold_run, NULL)
+           != NGX_OK
+        || ngx_http_analytics_alerting_init(zone) != NGX_OK
         || ngx_http_analytics_pseudonyms_init(zone) != NGX_OK)
     {
         zone->failed = NGX_ENOMEM;
@@ -275,6 +279,13 @@ ngx_http_analytics_tick_ready(ngx_http_analytics_zone_t *zone)
         ngx_http_analytics_job_start(&zone->store_job);
     }
 
+    if (ngx_http_analytics_refold_due(zone)) {
+        zone->refolded = ngx_current_msec;
+        ngx_http_analytics_job_start(&zone->refold);
+    }
+
+    ngx_http_analytics_alerting_tick(zone);
+
     /* what somebody began who did not live to end it */
 
     if (ngx_current_msec - zone->looked >= NGX_HTTP_ANALYTICS_LOOK) {
@@ -447,10 +458,8 @@ ngx_http_analytics_publish(ngx_http_analytics_zone_t *zone)
         return;
     }
 
-    if (rc == NGX_OK && ngx_http_analytics_owner(zone)
-        && !ngx_analytics_zone_program_is(zone->sh, &zone->program))
-    {
-        ngx_http_analytics_log_program(zone);
+    if (rc == NGX_OK) {
+        ngx_http_analytics_publish_locked(zone);
     }
 
     ngx_analytics_log_unlock(&zone->log);
@@ -458,16 +467,33 @@ ngx_http_analytics_publish(ngx_http_analytics_zone_t *zone)
 
 
 void
+ngx_http_analytics_publish_locked(ngx_http_analytics_zone_t *zone)
+{
+    if (!ngx_exiting && ngx_http_analytics_owner(zone)
+        && !ngx_analytics_zone_program_is(zone->sh, &zone->program))
+    {
+        ngx_http_analytics_log_program(zone);
+    }
+}
+
+
+void
 ngx_http_analytics_log_program(ngx_http_analytics_zone_t *zone)
 {
-    u_char                  record[NGX_ANALYTICS_RECORD_HEADER
-                                   + NGX_ANALYTICS_RECORD_PROGRAM + 8];
     size_t                  len;
-    u_char                 *p;
+    u_char                 *p, *record;
     int64_t                 received;
     uint64_t                seq;
     uint32_t                crc;
     ngx_analytics_fail_t    fail;
+
+    record = ngx_alloc(NGX_ANALYTICS_RECORD_HEADER + 8
+                       + ngx_analytics_record_program_size(&zone->program),
+                       ngx_cycle->log);
+
+    if (record == NULL) {
+        return;
+    }
 
     p = ngx_analytics_record_program_write(
                     record + NGX_ANALYTICS_RECORD_HEADER, &zone->program);
@@ -481,6 +507,8 @@ ngx_http_analytics_log_program(ngx_http_analytics_zone_t *zone)
     {
         (void) ngx_http_analytics_catch_up(zone);
     }
+
+    ngx_free(record);
 }
 
 
@@ -539,6 +567,8 @@ void
 ngx_http_analytics_log_exit(ngx_http_analytics_zone_t *zone)
 {
     ngx_analytics_fail_t  fail;
+
+    ngx_http_analytics_alerting_exit(zone);
 
     if (!zone->attached) {
 

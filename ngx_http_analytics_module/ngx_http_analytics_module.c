@@ -11,6 +11,7 @@
 #include <ngx_http.h>
 #include "ngx_http_analytics.h"
 #include "ngx_http_analytics_conf_log.h"
+#include "ngx_http_analytics_metrics.h"
 #include "ngx_http_analytics_query.h"
 
 #if (__GLIBC__)
@@ -83,6 +84,48 @@ static ngx_command_t  ngx_http_analytics_commands[] = {
     { ngx_string("analytics_summary"),
       NGX_HTTP_LOC_CONF|NGX_CONF_TAKE23,
       ngx_http_analytics_summary,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("analytics_metrics"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_analytics_metrics,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("analytics_prometheus"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_analytics_prometheus,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("analytics_table"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_2MORE,
+      ngx_http_analytics_table,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("analytics_join"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_2MORE,
+      ngx_http_analytics_join,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("analytics_alerts"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_analytics_alerts,
+      NGX_HTTP_LOC_CONF_OFFSET,
+      0,
+      NULL },
+
+    { ngx_string("analytics_reports"),
+      NGX_HTTP_LOC_CONF|NGX_CONF_TAKE1,
+      ngx_http_analytics_reports,
       NGX_HTTP_LOC_CONF_OFFSET,
       0,
       NULL },
@@ -166,7 +209,10 @@ ngx_http_analytics_create_main_conf(ngx_conf_t *cf)
 
     if (ngx_array_init(&amcf->formats, cf->pool, 4,
                        sizeof(ngx_http_analytics_format_t *))
-        != NGX_OK)
+        != NGX_OK
+        || ngx_array_init(&amcf->views, cf->pool, 4,
+                          sizeof(ngx_http_analytics_view_t *))
+           != NGX_OK)
     {
         return NULL;
     }
@@ -188,6 +234,7 @@ ngx_http_analytics_create_loc_conf(ngx_conf_t *cf)
      *     conf->stats = 0;
      *     conf->events = NULL;
      *     conf->limit = 0;
+     *     conf->view = NULL;
      *     conf->honor = 0;
      *     conf->any_type = 0;
      *     conf->silent = 0;
@@ -250,6 +297,8 @@ ngx_http_analytics_merge_loc_conf(ngx_conf_t *cf, void *parent, void *child)
 static ngx_int_t
 ngx_http_analytics_postconfiguration(ngx_conf_t *cf)
 {
+    ngx_http_handler_pt             *h;
+    ngx_http_core_main_conf_t       *cmcf;
     ngx_http_analytics_main_conf_t  *amcf;
 
     amcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_analytics_module);
@@ -258,6 +307,15 @@ ngx_http_analytics_postconfiguration(ngx_conf_t *cf)
         return NGX_OK;
     }
 
+    cmcf = ngx_http_conf_get_module_main_conf(cf, ngx_http_core_module);
+
+    h = ngx_array_push(&cmcf->phases[NGX_HTTP_LOG_PHASE].handlers);
+    if (h == NULL) {
+        return NGX_ERROR;
+    }
+
+    *h = ngx_http_analytics_requests_handler;
+
 
     amcf->thread_pool = ngx_thread_pool_add(cf, NULL);
     if (amcf->thread_pool == NULL) {
@@ -265,7 +323,9 @@ ngx_http_analytics_postconfiguration(ngx_conf_t *cf)
     }
 
 
-    if (ngx_http_analytics_check_names(cf) != NGX_OK) {
+    if (ngx_http_analytics_check_names(cf) != NGX_OK
+        || ngx_http_analytics_check_views(cf) != NGX_OK)
+    {
         return NGX_ERROR;
     }
 
@@ -327,6 +387,8 @@ ngx_http_analytics_init_process(ngx_cycle_t *cycle)
     ngx_http_analytics_store_init();
     ngx_http_analytics_task_init();
     ngx_http_analytics_stream_init();
+    ngx_http_analytics_forecast_init();
+    ngx_http_analytics_active_init();
 
     ngx_http_analytics_shm_publish(amcf);
 

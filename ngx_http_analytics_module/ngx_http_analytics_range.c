@@ -12,6 +12,12 @@
 #include "ngx_http_analytics.h"
 
 
+#define NGX_HTTP_ANALYTICS_POINTS_POOL  (16 * 1024)
+
+
+static ngx_int_t ngx_http_analytics_points_pool(ngx_pool_t **pool);
+
+
 void
 ngx_http_analytics_range_take(ngx_http_analytics_post_t *post, size_t max,
     ngx_uint_t most, ngx_http_analytics_range_t *range)
@@ -130,20 +136,80 @@ ngx_http_analytics_range_hash(ngx_http_analytics_zone_t *zone,
 }
 
 
-ngx_int_t
-ngx_http_analytics_range_fold(ngx_http_analytics_zone_t *zone,
-    ngx_http_analytics_range_t *range, uint64_t seq, int64_t received)
+void
+ngx_http_analytics_points(ngx_http_analytics_zone_t *zone,
+    ngx_analytics_event_t *events, ngx_uint_t n, ngx_pool_t **pool)
+{
+    if (ngx_http_analytics_points_pool(pool) == NGX_OK) {
+        ngx_analytics_zone_points(zone->sh, events, n,
+                                  ngx_http_analytics_palloc, *pool);
+    }
+}
+
+
+void
+ngx_http_analytics_range_points(ngx_http_analytics_zone_t *zone,
+    ngx_http_analytics_range_t *range, ngx_pool_t **pool)
 {
     ngx_uint_t            i, n, left;
     ngx_analytics_run_t  *run;
+
+    if (ngx_http_analytics_points_pool(pool) != NGX_OK) {
+        return;
+    }
 
     i = range->i;
 
     for (run = range->run, left = range->n; left; run = run->next) {
         n = ngx_min(run->n - i, left);
 
+        ngx_analytics_zone_points(zone->sh, &run->events[i], n,
+                                  ngx_http_analytics_palloc, *pool);
+
+        left -= n;
+        i = 0;
+    }
+}
+
+
+/* Without it the fold looks points up itself. */
+
+static ngx_int_t
+ngx_http_analytics_points_pool(ngx_pool_t **pool)
+{
+    if (*pool) {
+        ngx_reset_pool(*pool);
+
+    } else {
+        *pool = ngx_create_pool(NGX_HTTP_ANALYTICS_POINTS_POOL,
+                                ngx_cycle->log);
+    }
+
+    return *pool ? NGX_OK : NGX_ERROR;
+}
+
+
+ngx_int_t
+ngx_http_analytics_range_fold(ngx_http_analytics_zone_t *zone,
+    ngx_http_analytics_range_t *range, uint64_t seq, int64_t received)
+{
+    ngx_int_t             rc;
+    ngx_uint_t            i, n, left;
+    ngx_pool_t           *pool;
+    ngx_analytics_run_t  *run;
+
+    rc = NGX_OK;
+    pool = NULL;
+    i = range->i;
+
+    for (run = range->run, left = range->n; left; run = run->next) {
+        n = ngx_min(run->n - i, left);
+
+        ngx_http_analytics_points(zone, &run->events[i], n, &pool);
+
         if (ngx_http_analytics_lock(zone) != NGX_OK) {
-            return NGX_ERROR;
+            rc = NGX_ERROR;
+            break;
         }
 
         seq = ngx_analytics_zone_fold(zone->sh, &run->events[i], n, seq,
@@ -155,7 +221,11 @@ ngx_http_analytics_range_fold(ngx_http_analytics_zone_t *zone,
         ngx_http_analytics_unlock(zone);
     }
 
-    return NGX_OK;
+    if (pool) {
+        ngx_destroy_pool(pool);
+    }
+
+    return rc;
 }
 
 

@@ -299,6 +299,10 @@ ngx_http_analytics_rebuild_end(ngx_http_analytics_zone_t *zone,
         if (rc == NGX_OK) {
             ngx_memory_barrier();
             zone->shared->ready = epoch;
+
+            /* before any other event, so that metrics miss none */
+
+            ngx_http_analytics_publish_locked(zone);
         }
     }
 

@@ -15,8 +15,6 @@
 #include "ngx_http_analytics.h"
 
 
-static ngx_int_t ngx_http_analytics_send(ngx_http_request_t *r,
-    ngx_uint_t status, ngx_str_t *type, ngx_str_t *text);
 static const char *ngx_http_analytics_title(ngx_uint_t status);
 static ngx_int_t ngx_http_analytics_allow(ngx_http_request_t *r,
     ngx_uint_t mask);
@@ -174,8 +172,8 @@ ngx_int_t
 ngx_http_analytics_send_json(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *json)
 {
-    return ngx_http_analytics_send(r, status, &ngx_http_analytics_json_type,
-                                   json);
+    return ngx_http_analytics_send_body(r, status,
+                                        &ngx_http_analytics_json_type, json);
 }
 
 
@@ -183,7 +181,15 @@ ngx_int_t
 ngx_http_analytics_send_writer(ngx_http_request_t *r,
     ngx_analytics_writer_t *w)
 {
-    ngx_str_t                       json;
+    return ngx_http_analytics_send_text(r, w, &ngx_http_analytics_json_type);
+}
+
+
+ngx_int_t
+ngx_http_analytics_send_text(ngx_http_request_t *r, ngx_analytics_writer_t *w,
+    ngx_str_t *type)
+{
+    ngx_str_t                       text;
     ngx_http_analytics_zone_t      *zone;
     ngx_http_analytics_loc_conf_t  *alcf;
 
@@ -203,26 +209,41 @@ ngx_http_analytics_send_writer(ngx_http_request_t *r,
                                           NULL, NULL);
     }
 
-    json.data = w->start;
-    json.len = w->pos - w->start;
+    text.data = w->start;
+    text.len = w->pos - w->start;
 
-    return ngx_http_analytics_send_json(r, NGX_HTTP_OK, &json);
+    return ngx_http_analytics_send_body(r, NGX_HTTP_OK, type, &text);
 }
 
 
-static ngx_int_t
-ngx_http_analytics_send(ngx_http_request_t *r, ngx_uint_t status,
+ngx_int_t
+ngx_http_analytics_send_body(ngx_http_request_t *r, ngx_uint_t status,
     ngx_str_t *type, ngx_str_t *text)
 {
+    u_char       *parameters;
     ngx_buf_t    *b;
     ngx_int_t     rc;
     ngx_chain_t   out;
 
     r->headers_out.status = status;
+
+    if (ngx_http_analytics_joined(r)) {
+        ngx_http_analytics_join_take(r, type, text);
+        return NGX_OK;
+    }
+
     r->headers_out.content_length_n = text->len;
     r->headers_out.content_type = *type;
     r->headers_out.content_type_len = type->len;
     r->headers_out.content_type_lowcase = NULL;
+
+    /* what is behind it belongs to no type that gzip_types may name */
+
+    parameters = ngx_strlchr(type->data, type->data + type->len, ';');
+
+    if (parameters) {
+        r->headers_out.content_type_len = parameters - type->data;
+    }
 
     if (status == NGX_HTTP_UNPROCESSABLE_ENTITY) {
 
@@ -304,8 +325,9 @@ ngx_http_analytics_problem(ngx_http_request_t *r, ngx_uint_t status,
         }
     }
 
-    return ngx_http_analytics_send(r, status,
-                                   &ngx_http_analytics_problem_type, &text);
+    return ngx_http_analytics_send_body(r, status,
+                                        &ngx_http_analytics_problem_type,
+                                        &text);
 }
 
 
@@ -446,6 +468,9 @@ ngx_http_analytics_title(ngx_uint_t status)
 
     case NGX_HTTP_NOT_ALLOWED:
         return "Method Not Allowed";
+
+    case NGX_HTTP_CONFLICT:
+        return "Conflict";
 
     case NGX_HTTP_REQUEST_ENTITY_TOO_LARGE:
         return "Content Too Large";

@@ -290,6 +290,7 @@ ngx_http_analytics_slice_memory(ngx_http_analytics_zone_t *zone,
     uint64_t                    seq;
     ngx_int_t                   rc;
     ngx_uint_t                  fresh;
+    ngx_pool_t                 *pool;
     ngx_analytics_record_key_t  key;
     ngx_http_analytics_range_t  range, piece;
 
@@ -301,10 +302,18 @@ ngx_http_analytics_slice_memory(ngx_http_analytics_zone_t *zone,
 
     ngx_http_analytics_key_hash(zone, post);
 
-    while (post->rest) {
+    rc = NGX_OK;
+    pool = NULL;
+
+    while (rc == NGX_OK && post->rest) {
+
+        ngx_http_analytics_range_take(post, NGX_MAX_SIZE_T_VALUE,
+                                      NGX_ANALYTICS_FOLD_MAX, &range);
+        ngx_http_analytics_range_points(zone, &range, &pool);
 
         if (ngx_http_analytics_lock(zone) != NGX_OK) {
-            return ngx_http_analytics_broken(post);
+            rc = ngx_http_analytics_broken(post);
+            break;
         }
 
         received = ngx_http_analytics_now();
@@ -313,6 +322,9 @@ ngx_http_analytics_slice_memory(ngx_http_analytics_zone_t *zone,
         rc = ngx_http_analytics_key_request(zone, post, received);
 
         if (rc == NGX_OK) {
+
+            /* some of it may have been taken care of */
+
             ngx_http_analytics_range_take(post, NGX_MAX_SIZE_T_VALUE,
                                           NGX_ANALYTICS_FOLD_MAX, &range);
 
@@ -340,13 +352,13 @@ ngx_http_analytics_slice_memory(ngx_http_analytics_zone_t *zone,
         }
 
         ngx_http_analytics_unlock(zone);
-
-        if (rc != NGX_OK) {
-            return NGX_ERROR;
-        }
     }
 
-    return NGX_OK;
+    if (pool) {
+        ngx_destroy_pool(pool);
+    }
+
+    return (rc == NGX_OK) ? NGX_OK : NGX_ERROR;
 }
 
 

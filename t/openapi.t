@@ -6,6 +6,7 @@
 use strict;
 use warnings;
 
+use POSIX ();
 use Test::More;
 
 use Analytics::Schema;
@@ -194,6 +195,17 @@ sub all_formats {
     is_json [keys %types], [], "GET $url: no type is left";
 }
 
+
+# A history to make forecasts of, by the hour and by the day.
+
+my $today = time - time % 86400;
+my $calls = $nginx->post('/events/', '[' . join(',', map {
+    sprintf '{"user_id":"u","event_type":"ai_call","timestamp":"%s",'
+        . '"metadata":{"model_used":"gpt-4"}}',
+        POSIX::strftime('%Y-%m-%dT%H:%M:%SZ', gmtime $today + 3600 * $_)
+} -24 * 20 .. -1) . ']');
+
+is $calls->{status}, 201, 'a history is there' or diag $calls->{body};
 
 ok wait_for(sub { @{ $nginx->json('/api/activity-counts') } }),
     'there are counts of a period';

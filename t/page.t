@@ -26,7 +26,13 @@ plan skip_all => 'playwright-core is not installed ("make test" does it)'
 plan skip_all => 'the pages are not built ("make html" does it)'
     unless Analytics::Site::staged();
 
-my $nginx = Analytics::Site->new->start;
+my $nginx = Analytics::Site->new;
+my $conf  = $nginx->dir . '/analytics/figures.conf';
+
+Analytics::Test::write_file($conf, Analytics::Test::read_file($conf)
+    . "alert failing metric=error_count above=8 over=1h every=1s;\n");
+
+$nginx->start;
 
 # node finds modules beside the file that asks for them
 

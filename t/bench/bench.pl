@@ -15,6 +15,7 @@ use Getopt::Long;
 use lib dirname(abs_path(__FILE__)) . '/lib';
 
 use Bench::Found;
+use Bench::Metrics;
 use Bench::Process;
 use Bench::Report;
 use Bench::Rows;
@@ -23,7 +24,8 @@ use Bench::Stored;
 my $HERE  = dirname(abs_path(__FILE__));
 my $ROOT  = dirname(dirname($HERE));
 my $BUILD = $ENV{BUILD} || "$ROOT/build";
-my @ROWS  = (@Bench::Rows::ROWS, @Bench::Stored::ROWS, @Bench::Found::ROWS);
+my @ROWS  = (@Bench::Rows::ROWS, @Bench::Stored::ROWS, @Bench::Found::ROWS,
+    @Bench::Metrics::ROWS);
 
 my $USAGE = <<"END";
 usage: perl t/bench/bench.pl [options]
@@ -32,6 +34,7 @@ usage: perl t/bench/bench.pl [options]
                   @Bench::Rows::ROWS
                   @Bench::Stored::ROWS
                   @Bench::Found::ROWS
+                  @Bench::Metrics::ROWS
   --quick         shorter and less exact
   --markdown      the table as Markdown
   --rounds N      slices of each variant, 7 if not said
@@ -80,7 +83,7 @@ sub main {
         push @cpus, @cpus;
     }
 
-    my $rows = Bench::Found->new(
+    my $rows = Bench::Metrics->new(
         %option, module => abs_path($module), baseline => baseline(),
         peer => $HERE, wrk => "$HERE/wrk", server => $cpus[0], load => $cpus[1],
     );

@@ -17,6 +17,7 @@
 #include "ngx_analytics_erase.h"
 #include "ngx_analytics_hash.h"
 #include "ngx_analytics_record.h"
+#include "ngx_analytics_rules.h"
 
 
 #define NOW    1758618000000000
@@ -99,7 +100,13 @@ check_item(u_char *payload, u_char *last, ngx_analytics_item_t *item)
         break;
 
     case NGX_ANALYTICS_ITEM_PROGRAM:
-        must(item->program.totals >= 0);
+        must(item->program.len <= NGX_ANALYTICS_PROGRAM_MAX);
+        break;
+
+    case NGX_ANALYTICS_ITEM_REFOLD:
+        must(item->refold.from < item->refold.to);
+        check_text(payload, last, &item->refold.entries, 0,
+                   NGX_ANALYTICS_RECORD_MAX);
         break;
 
     case NGX_ANALYTICS_ITEM_ERASE:
@@ -135,8 +142,19 @@ same_item(ngx_analytics_item_t *one, ngx_analytics_item_t *two)
     case NGX_ANALYTICS_ITEM_ERASE:
         return one->erase == two->erase;
 
+    case NGX_ANALYTICS_ITEM_REFOLD:
+        return one->refold.signature == two->refold.signature
+               && one->refold.classes == two->refold.classes
+               && one->refold.from == two->refold.from
+               && one->refold.to == two->refold.to
+               && one->refold.since == two->refold.since
+               && same(&one->refold.entries, &two->refold.entries);
+
     default:
-        return one->program.totals == two->program.totals;
+        return one->program.len == two->program.len
+               && memcmp(one->program.text, two->program.text,
+                         one->program.len) == 0
+               && one->program.signature == two->program.signature;
     }
 }
 
@@ -197,8 +215,11 @@ write_items(ngx_analytics_item_t *items, ngx_uint_t n)
         case NGX_ANALYTICS_ITEM_KEY:
             size += NGX_ANALYTICS_RECORD_KEY;
             break;
+        case NGX_ANALYTICS_ITEM_REFOLD:
+            size += NGX_ANALYTICS_RECORD_REFOLD + items[i].refold.entries.len;
+            break;
         default:
-            size += NGX_ANALYTICS_RECORD_PROGRAM;
+            size += ngx_analytics_record_program_size(&items[i].program);
         }
     }
 
@@ -226,6 +247,12 @@ write_items(ngx_analytics_item_t *items, ngx_uint_t n)
             break;
         case NGX_ANALYTICS_ITEM_ERASE:
             last = ngx_analytics_record_erase_write(last, items[i].erase);
+            break;
+        case NGX_ANALYTICS_ITEM_REFOLD:
+            last = ngx_analytics_record_refold_write(last, &items[i].refold);
+            memcpy(last, items[i].refold.entries.data,
+                   items[i].refold.entries.len);
+            last += items[i].refold.entries.len;
             break;
         default:
             last = ngx_analytics_record_program_write(last, &items[i].program);

@@ -8,6 +8,7 @@
  */
 
 import { BASE, close, open } from './browser.mjs';
+import { byDay, byDayPhone } from './days.mjs';
 import {
     addresses,
     downloading,
@@ -53,6 +54,8 @@ try {
         eventThemes,
         eventPhone,
         eventKeyboard,
+        byDay,
+        byDayPhone,
     ]) {
         try {
             await part();

@@ -99,7 +99,7 @@ my @records = (
         . "tt$long" . "\x18"),
     record(4, 101, 1, "\x80hash..12" . 'd' x 16 . pack('V Q< Q<', 9, 1, 4)
         . "\x00\x01\x01uv"),
-    record(5, 102, 0, "\x81" . pack 'q<', 86400),
+    record(5, 102, 0, "\x81" . pack 'V/a', '{"totals":86400}'),
     record(5, 103, 1, "\x00\x01\x01wx"),
 );
 

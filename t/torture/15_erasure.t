@@ -159,12 +159,13 @@ ok $nginx->more(2000), 'there is a load';
 
 my @ROUNDS = (['erasing.renamed'], ['erase.item'],
     ['erase.item', 'erasing.renamed'], ['erase.begin'],
+    ['erase.checkpoints'],
     ['erase.begin', 'erase.written'], ['erase.begin', 'erase.synced'],
     ['erase.begin', 'erase.renamed'], ['erase.part'],
     ['erase.part', 'part.created'], ['erase.part', 'part.rows'],
     ['erase.part', 'publish.synced'], ['erase.part', 'publish.renamed'],
     ['erase.parts'], ['erase.parts', 'publish.renamed'], ['erase.periods'],
-    ['erase.checkpoints'], ['erase.checkpoints', 'erase.renamed'],
+    ['erase.periods', 'erase.renamed'],
     ['erase.asked'], ['erase.asked', 'erasing.renamed']);
 
 my $n = 0;

@@ -59,12 +59,10 @@ test_same(void)
     struct stat               st;
     ngx_analytics_zone_t     *two;
     ngx_analytics_totals_t    a, b;
-    ngx_analytics_program_t   program;
 
     world_new(&w, SIZE, 1000, USERS, TYPES);
 
-    program.totals = 0;
-    ngx_analytics_zone_program(w.z, &program);
+    rules_totals(w.z, 0);
 
     world_events(&w, 60000);
 
@@ -251,7 +249,13 @@ test_figures(void)
     z->spans[NGX_ANALYTICS_HOURS].horizon = 13;
     z->keys_lost = 14;
     z->hour_of_day[23] = 15;
-    z->program.totals = -16;
+    rules_publish(z, "{\"totals\":604800}");
+    z->spans[NGX_ANALYTICS_FINE].horizon = 19;
+    z->spans[NGX_ANALYTICS_UNIQUES].horizon = 20;
+    z->spans[NGX_ANALYTICS_DAYS].horizon = 21;
+    z->late = 22;
+    z->dailies_from = 23;
+    z->refolds = 24;
     z->seq = 17;
     z->position = 18;
     z->hll[NGX_ANALYTICS_HLL_SIZE - 1] = 51;
@@ -266,7 +270,13 @@ test_figures(void)
        && two->spans[NGX_ANALYTICS_MINUTES].horizon == 12
        && two->spans[NGX_ANALYTICS_HOURS].horizon == 13
        && two->keys_lost == 14 && two->hour_of_day[23] == 15
-       && two->program.totals == -16 && two->seq == 17
+       && two->program.totals == 7 * ZONE_DAY
+       && two->program.signature == z->program.signature
+       && two->spans[NGX_ANALYTICS_FINE].horizon == 19
+       && two->spans[NGX_ANALYTICS_UNIQUES].horizon == 20
+       && two->spans[NGX_ANALYTICS_DAYS].horizon == 21
+       && two->late == 22 && two->dailies_from == 23
+       && two->refolds == 24 && two->seq == 17
        && two->position == 18, "each figure is its own");
     is_mem(two->hll, sizeof(two->hll), z->hll, sizeof(z->hll),
            "and so is each register");
@@ -282,7 +292,6 @@ test_empty(void)
 {
     ngx_analytics_zone_t     *z, *two;
     ngx_analytics_totals_t    totals;
-    ngx_analytics_program_t   program;
 
     is_u64(ngx_analytics_checkpoint_newest(lib_dir), 0,
            "there may be no checkpoint");
@@ -295,8 +304,7 @@ test_empty(void)
     zone_delete(two);
 
     z = zone_new(SIZE, 10);
-    program.totals = 17 * ZONE_DAY;
-    ngx_analytics_zone_program(z, &program);
+    rules_totals(z, 17 * ZONE_DAY);
     ngx_analytics_zone_advance(z, 4096);
 
     lib_write(z);

@@ -15,7 +15,7 @@ static size_t
 step(size_t n)
 {
     return (n < 256 || n + 32 > newer_len || getenv("ANALYTICS_TORTURE"))
-           ? 1 : 1 + zone_random(16);
+           ? 1 : 1 + zone_random(40);
 }
 
 

@@ -9,6 +9,7 @@
 
 
 #include "checkpoint_small.h"
+#include "ngx_analytics_image.h"
 
 
 #define FORGED     2500
@@ -44,7 +45,9 @@ with_section(const char *kind, const u_char *data, size_t n, size_t *len)
     }
 
     if (n && memcmp(kind, "user", 4) == 0) {
-        at = HEAD + 16 + 8 + 16 + 14 * 8;
+        for (at = HEAD; memcmp(p + at, "zone", 4) != 0; at++) { /* void */ }
+
+        at += 16 + 17 * 8;
         memset(p + at, 0, 8);
         p[at] = 1;
     }
@@ -91,53 +94,106 @@ refused(const char *kind, const void *data, size_t n, const char *what)
 }
 
 
-#define USER(n, count)  "\x00\x01" n "\0\0\0\0\0\0\0\0" count "\x00u"
-#define CELL(series)    "\x01\x01\0\0\0\0\0\0\0" series "\xf0\x3a\x01"
+#define DAYS(n, sessions, ndays, days)                                        \
+    "\x00\x01" n sessions ndays "\0\0\0\0\0\0\0\0" "\x01\x00" days "u"
+#define USER(n, count)                                                        \
+    "\x00\x01" n "\0\0" "\0\0\0\0\0\0\0\0" count "\x00u"
+#define CELL(level, plane, series)                                            \
+    level plane "\x01\0\0\0\0\0\0\0" series "\xf0\x3a\x01"
+#define NONE  "\0\0\0\0\0\0\0\0"
+#define MEASURE(signature, max)                                               \
+    signature "\x01\0\0\0" "\0\0\0\0" NONE NONE NONE NONE NONE NONE NONE     \
+    NONE NONE NONE NONE NONE NONE NONE NONE "\0\0\0\0" max NONE
 
 static void
 test_malformed(void)
 {
     size_t    i;
-    u_char    many[2 + 10 + 200 * 2 + 10];
-    u_char    zone[320];
+    u_char    many[2 + 10 + 200 * 2 + 10], *text;
+    u_char    zone[NGX_ANALYTICS_IMAGE_ZONE];
     size_t    at;
-    uint64_t  word, words[] = { 9, 11, 12, 13 };
+    uint64_t  word, words[] = { 9, 11, 12, 13, 14, 15, 16, 20 };
 
     refused("user", "", 0, "users are missing");
     refused("key ", "", 0, "keys are missing");
     refused("type", "", 0, "types are missing");
-    refused("prog", "1234567", 7, "half a program");
+
+    text = calloc(1, NGX_ANALYTICS_PROGRAM_MAX + 1);
+    refused("prog", text, NGX_ANALYTICS_PROGRAM_MAX + 1,
+            "a program that is too long");
+    free(text);
     refused("key ", newer, 44 * 40, "more keys than it says");
 
-    taken("user", USER("\x01", "\x01") "\x05\x01", 16, "a user");
-    taken("cell", CELL("\x06"), 13, "cells");
+    taken("user", USER("\x01", "\x01") "\x05\x01", 18, "a user");
+    taken("user", DAYS("\x00", "\x02", "\x01", "\x09\x00\x02\x01"
+                       "\x07\0\x07\0" "\x07\0"), 26, "sessions and a day");
+    taken("user", DAYS("\x00", "\x81", "\xff", "\x09\x00"
+                       "\x07\0\x07\0" "\0\0\x01\0" "\x80" "\0\0\0\0\0\0\0"),
+          34, "many days");
+    taken("cell", CELL("\x01", "\x00", "\x06"), 14, "cells");
+    taken("cell", CELL("\x02", "\x1f", "\x80\x80\x04") "\x02", 17,
+          "cells of a sketch");
+    taken("cell", CELL("\x03", "\x0f", "\x80\x80\x08") NONE, 23,
+          "cells of distinct values");
+    taken("meas", MEASURE("\x01\0\0\0\0\0\0\0", "\x05\0\0\0")
+                  MEASURE("\x02\0\0\0\0\0\0\0", "\0\0\0\0"), 304,
+          "measures");
+    taken("grup", "\x00\x02\x00\x05\x00\x01x" "\x00\x03\x01\x05\x00\x00", 13,
+          "groups");
     taken("hll ", "\xff\x3f\x33", 3, "a register");
 
-    refused("user", USER("\x01", "\x01") "\x06\x01", 16,
+    refused("user", USER("\x01", "\x01") "\x06\x01", 18,
             "a type that is not there");
-    refused("user", USER("\x01", "\x01") "\x01\x02", 16,
+    refused("user", USER("\x01", "\x01") "\x01\x02", 18,
             "more events of a type than of the user");
-    refused("user", USER("\x00", "\x00"), 14, "a user without events");
-    refused("user", "\x00\x00\x00\0\0\0\0\0\0\0\0\x01\x00", 13,
+    refused("user", USER("\x00", "\x00"), 16, "a user without events");
+    refused("user", "\x00\x00\x00\0\0\0\0\0\0\0\0\0\0\x01\x00", 15,
             "a user without a name");
-    refused("user", USER("\x00", "\x80\x80\x80\x80\x80\x80\x20"), 20,
+    refused("user", USER("\x00", "\x80\x80\x80\x80\x80\x80\x20"), 22,
             "a user of 2^47 events");
-    refused("user", "\x00\x01\x00\xff\xff\xff\xff\xff\xff\xff\x7f"
-                    "\x01\x01u", 14, "a user later than time itself");
+    refused("user", "\x00\x01\x00\0\0\xff\xff\xff\xff\xff\xff\xff\x7f"
+                    "\x01\x01u", 16, "a user later than time itself");
+    refused("user", DAYS("\x00", "\x03", "\x00", "\0\0\0\0\0\0"), 22,
+            "three sessions");
+    refused("user", DAYS("\x00", "\x00", "\x0c", "\0\0\0\0"), 20,
+            "too many days for a list");
+    refused("user", DAYS("\x00", "\x00", "\xff", "\0\0\0\0" "\0\0\x01\x04"),
+            24, "days beyond all time");
+    refused("user", DAYS("\x00", "\x00", "\xff", "\0\0\0\0" "\0\0\x03\x00"),
+            24, "days that are cut off");
 
     memset(many, 0, sizeof(many));
-    memcpy(many, "\x00\x01\xc8\0\0\0\0\0\0\0\0\xff\x7f\x00u", 15);
+    memcpy(many, "\x00\x01\xc8\0\0\0\0\0\0\0\0\0\0\xff\x7f\x00u", 17);
 
     for (i = 0; i < 200; i++) {
-        many[15 + 2 * i] = (u_char) (i % 3);
-        many[16 + 2 * i] = 1;
+        many[17 + 2 * i] = (u_char) (i % 3);
+        many[18 + 2 * i] = 1;
     }
 
-    refused("user", many, 15 + 400, "a user of 200 types");
+    refused("user", many, 17 + 400, "a user of 200 types");
 
-    refused("cell", CELL("\x07"), 13, "cells of a type that is not there");
-    refused("cell", "\x02\x01\0\0\0\0\0\0\0\x00\xf0\x3a\x01", 13,
-            "cells of a third level");
+    refused("cell", CELL("\x01", "\x00", "\x07"), 14,
+            "cells of a type that is not there");
+    refused("cell", CELL("\x05", "\x00", "\x00"), 14, "cells of a sixth level");
+    refused("cell", CELL("\x04", "\x00", "\x08"), 14,
+            "cells of days that nobody knows");
+    refused("cell", CELL("\x01", "\x05", "\x80\x80\x04"), 16,
+            "cells of a plane that is not there");
+    refused("cell", CELL("\x01", "\x00", "\x80\x80\x0c"), 16,
+            "cells of a measure that is not there");
+    refused("meas", MEASURE(NONE, "\0\0\0\0"), 152, "a measure of nothing");
+    refused("meas", MEASURE("\x01\0\0\0\0\0\0\0", "\xe9\x03\0\0"), 152,
+            "a measure of too many groups");
+    refused("meas", MEASURE("\x01\0\0\0\0\0\0\0", "\0\0\0\0"), 151,
+            "half a measure");
+    refused("grup", "\x02\x02\x00\x05\x00\x01x", 7,
+            "a group of a measure that is not there");
+    refused("grup", "\x00\x01\x00\x05\x00\x01x", 7,
+            "a group in the place of another");
+    refused("grup", "\x00\x02\x00\x05\x00\x01x" "\x00\x02\x00\x05\x00\x01y",
+            14, "two groups in one place");
+    refused("grup", "\x00\x02\x00\x05\x00\x01x" "\x00\x03\x00\x05\x00\x01x",
+            14, "one group in two places");
     refused("hll ", "\x00\x00\x34", 3, "a rank that cannot be");
     refused("hll ", "\x00\x40\x01", 3, "a register that is not there");
     refused("hll ", "\x00\x00", 2, "half a register");
@@ -217,6 +273,8 @@ fix_lengths(u_char *p, size_t len)
                 && (memcmp(p + end, "zone", 4) == 0
                     || memcmp(p + end, "type", 4) == 0
                     || memcmp(p + end, "hll ", 4) == 0
+                    || memcmp(p + end, "meas", 4) == 0
+                    || memcmp(p + end, "grup", 4) == 0
                     || memcmp(p + end, "cell", 4) == 0
                     || memcmp(p + end, "user", 4) == 0
                     || memcmp(p + end, "key ", 4) == 0)

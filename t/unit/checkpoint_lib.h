@@ -270,6 +270,11 @@ lib_type(char *name, uint64_t n)
 }
 
 
+/* of the events to come */
+ZONE_UNUSED
+static ngx_str_t             lib_properties;
+
+
 /* One event as the log brings it: with a number, and maybe an id. */
 ZONE_UNUSED
 static void
@@ -285,6 +290,7 @@ lib_event(ngx_analytics_zone_t *z, ngx_analytics_event_t *event,
     event->type.len = strlen(type);
     event->id.data = (u_char *) id;
     event->id.len = strlen(id);
+    event->properties = lib_properties;
     event->time = time;
 
     ngx_analytics_zone_hash(z, event, 1);

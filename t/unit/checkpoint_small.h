@@ -20,6 +20,11 @@
 #define NEWER      ((uint64_t) 2000)
 #define TYPES      8
 
+/* something of each kind */
+#define SMALL_PROGRAM                                                         \
+    "{\"sources\":[{\"classes\":31,\"field\":\"ms\",\"by\":\"by\","            \
+    "\"groups\":4},{\"classes\":33,\"types\":[\"type1\"]}]}"
+
 
 static size_t                 size;
 
@@ -49,21 +54,29 @@ ZONE_UNUSED
 static ngx_analytics_zone_t *
 small_zone(uint64_t events, uint64_t position)
 {
-    char                   user[300], type[32], id[32];
+    char                   user[300], type[32], id[32], more[64];
     uint64_t               i;
     ngx_analytics_event_t  event;
     ngx_analytics_zone_t  *z;
 
     z = zone_new(size, TYPES);
 
+    rules_publish(z, SMALL_PROGRAM);
+
     for (i = 0; i < events; i++) {
         lib_user(user, i % 9);
         lib_type(type, i % 5);
         sprintf(id, "%" PRIu64, i);
 
+        lib_properties.data = (u_char *) more;
+        lib_properties.len = (size_t) sprintf(more,
+               "{\"ms\":%" PRIu64 ".5,\"by\":\"g%" PRIu64 "\"}", i, i % 6);
+
         lib_event(z, &event, user, type, i % 4 ? "" : id,
                   ZONE_NOW + (int64_t) i * ZONE_HOUR / 3, ZONE_NOW);
     }
+
+    ngx_str_null(&lib_properties);
 
     ngx_analytics_zone_advance(z, position);
 
@@ -79,7 +92,7 @@ small_open(void)
 
     lib_open();
 
-    size = ngx_analytics_zone_min_size(TYPES) + 4096;
+    size = ngx_analytics_zone_min_size(TYPES) + 800 * 1024;
 
     z = small_zone(40, OLDER);
     lib_write(z);

@@ -82,8 +82,13 @@ layout(void)
     room += NGX_ANALYTICS_RECORD_KEY;
     p = ngx_analytics_record_key_write(p, &key);
 
-    room += NGX_ANALYTICS_RECORD_PROGRAM;
+    room += ngx_analytics_record_program_size(&program);
     p = ngx_analytics_record_program_write(p, &program);
+
+    room += NGX_ANALYTICS_RECORD_REFOLD + refold.entries.len;
+    p = ngx_analytics_record_refold_write(p, &refold);
+    memcpy(p, refold.entries.data, refold.entries.len);
+    p += refold.entries.len;
 
     ok((size_t) (p - buf) <= room, "no item is larger than announced");
 
@@ -142,7 +147,20 @@ items(void)
 
     is_i64(ngx_analytics_record_item(&r, &item), NGX_OK, "program");
     is_u64(item.kind, NGX_ANALYTICS_ITEM_PROGRAM, "is a program");
-    is_i64(item.program.totals, program.totals, "totals");
+    is_mem(item.program.text, item.program.len, program.text, program.len,
+           "its text");
+    is_u64(item.program.signature,
+           ngx_analytics_rules_signature(program.text, program.len),
+           "by which it is known");
+
+    is_i64(ngx_analytics_record_item(&r, &item), NGX_OK, "refold");
+    is_u64(item.kind, NGX_ANALYTICS_ITEM_REFOLD, "is a refold");
+    is_u64(item.refold.signature, refold.signature, "of which source");
+    is_u64(item.refold.classes, 3, "classes");
+    is_u64(item.refold.from, 5, "from");
+    is_u64(item.refold.to, 7, "to");
+    is_i64(item.refold.since, NOW - 9, "since");
+    same(&item.refold.entries, &refold.entries, "entries");
 
     is_i64(ngx_analytics_record_item(&r, &item), NGX_DONE, "that was all");
 

@@ -95,7 +95,7 @@ headers(void)
     header_case(0, 4, 0xfffffff8, "much longer");
     header_case(28, 2, 0x474f, "another mark");
     header_case(30, 2, 8, "padding of 8");
-    header_case(24, 4, 240, "more events than bytes");
+    header_case(24, 4, 298, "more events than bytes");
     header_case(24, 4, UINT32_MAX, "many more");
     header_case(8, 8, UINT64_MAX, "numbers that overflow");
     header_case(16, 8, UINT64_MAX, "received before 1970");
@@ -137,7 +137,7 @@ static const malformed_t  malformed[] = {
       payload("\x02\x01\x01\x82\x80\x80\x80\x00ut{}") },
     { "a tag of unknown bits", 1, payload("\x40\x01\x01ut") },
     { "one more of them", 1, payload("\x40\x01\x01ut") },
-    { "an unknown item", 0, payload("\x82") },
+    { "an unknown item", 0, payload("\x84") },
     { "another", 0, payload("\xff") },
     { "fewer events than said", 2, payload("\x00\x01\x01ut") },
     { "more events than said", 1, payload("\x00\x01\x01ut\x18") },
@@ -152,8 +152,20 @@ static const malformed_t  malformed[] = {
     { "numbers the wrong way round", 0,
       payload("\x80hashhash................\0\0\0\0"
               "\2\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0") },
-    { "a program that is cut", 0, payload("\x81\0\0\0\0\0\0\0") },
-    { "a window before it began", 0, payload("\x81\0\0\0\0\0\0\0\x80") }
+    { "a program of a length that is cut", 0, payload("\x81\2\0\0") },
+    { "a program that is cut", 0, payload("\x81\2\0\0\0{") },
+    { "a program that is longer than there is", 0,
+      payload("\x81\xff\xff\xff\xff{}") },
+    { "an erasure that is cut", 0, payload("\x82.......") },
+    { "a refold that is cut", 0,
+      payload("\x83........\1\0\0\0\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0"
+              "\0\0\0\0\0\0\0") },
+    { "a refold of nothing", 0,
+      payload("\x83........\1\0\0\0\2\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0"
+              "\0\0\0\0\0\0\0\0\0\0\0\0") },
+    { "entries that are cut", 0,
+      payload("\x83........\1\0\0\0\1\0\0\0\0\0\0\0\2\0\0\0\0\0\0\0"
+              "\0\0\0\0\0\0\0\0\5\0\0\0....") }
 };
 
 

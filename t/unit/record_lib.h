@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include "ngx_analytics_crc32c.h"
 #include "ngx_analytics_record.h"
+#include "ngx_analytics_rules.h"
 #include "tap.h"
 
 
@@ -54,13 +55,13 @@ static const char  segment_version_2[] = "\xf6\xda\xc4\xb9";
 
 RECORD_UNUSED
 static const char  record_bytes[] =
-    "\x10\x01\0\0"                          /* length: 32 + 239 + 1 */
-    "\xa8\x5a\xa7\x48"
+    "\x50\x01\0\0"                          /* length: 32 + 297 + 7 */
+    "\x04\x94\x1a\x33"
     "\x07\0\0\0\0\0\0\0"                    /* seq */
     "\x01\x84\x2f\x29\x74\x3f\x06\x00"      /* NOW + 1 */
     "\x03\0\0\0"                            /* events */
     "\x4e\x47"
-    "\x01\0"                                /* padding */
+    "\x07\0"                                /* padding */
 
     "\x07" "\x03\x05\x03"                   /* time, properties and id */
     "\xfb\x83\x2f\x29\x74\x3f\x06\x00"      /* NOW - 5 */
@@ -84,9 +85,19 @@ static const char  record_bytes[] =
     "\x09\0\0\0\0\0\0\0"
 
     "\x81"                                  /* a program */
-    "\x00\xa0\xe3\xd0\x8c\0\0\0"            /* seven days */
+    "\x11\0\0\0"
+    "{\"totals\":604800}"
 
-    "\0";
+    "\x83"                                  /* a refold */
+    "\x88\x77\x66\x55\x44\x33\x22\x11"
+    "\x03\0\0\0"
+    "\x05\0\0\0\0\0\0\0"
+    "\x07\0\0\0\0\0\0\0"
+    "\xf7\x83\x2f\x29\x74\x3f\x06\x00"      /* NOW - 9 */
+    "\x04\0\0\0"
+    "abcd"
+
+    "\0\0\0\0\0\0\0";
 
 
 RECORD_UNUSED
@@ -117,7 +128,15 @@ static ngx_analytics_record_key_t  key = {
 };
 
 RECORD_UNUSED
-static ngx_analytics_program_t  program = { .totals = 604800000000 };
+static ngx_analytics_program_t  program = {
+    .text = "{\"totals\":604800}", .len = 17
+};
+
+RECORD_UNUSED
+static ngx_analytics_record_refold_t  refold = {
+    .signature = 0x1122334455667788, .classes = 3, .from = 5, .to = 7,
+    .since = NOW - 9, .entries = text("abcd")
+};
 
 
 /* A block that ends where its content does, so that more is not read. */

@@ -105,7 +105,8 @@ check_calendar(void)
     char      text[48];
     u_char    buf[16];
     int64_t   n, day;
-    uint64_t  parsed, printed, impossible;
+    uint64_t  parsed, printed, impossible, next;
+    u_char    running[] = "0000-01-01";
 
     /* 1970 years before the epoch: counted, not computed */
 
@@ -118,6 +119,7 @@ check_calendar(void)
     parsed = 0;
     printed = 0;
     impossible = 0;
+    next = 0;
 
     for (y = 0; y <= 9999; y++) {
         for (m = 1; m <= 12; m++) {
@@ -129,6 +131,9 @@ check_calendar(void)
 
                 printed += (ngx_analytics_date_format(buf, n) != buf + 10
                             || memcmp(buf, text, 10) != 0);
+
+                next += (memcmp(running, text, 10) != 0);
+                ngx_analytics_date_next(running);
             }
 
             sprintf(text, "%04d-%02d-%02d", y, m, d);
@@ -138,6 +143,7 @@ check_calendar(void)
 
     is_u64(parsed, 0, "each day from 0000-01-01 to 9999-12-31 is read");
     is_u64(printed, 0, "... and printed");
+    is_u64(next, 0, "... and is the one behind the day before");
     is_u64(impossible, 0, "... but none behind the end of its month");
     is_i64(n, 2932897, "... and these were all of them");
 }

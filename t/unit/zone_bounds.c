@@ -325,7 +325,7 @@ test_times(size_t size)
                                      / ZONE_HOUR);
     }
 
-    if (size >= 16 << 20) {
+    if (size >= 24 << 20) {
         ok(totals.cells_from < now - 30 * ZONE_DAY, "hostile times: minutes "
            "ahead do not push out the past");
     }
@@ -601,7 +601,7 @@ main(void)
     test_users();
     test_gap();
     test_rings();
-    test_times(16 << 20);
+    test_times(24 << 20);
     test_times(8 << 20);
     test_times(1 << 20);
     test_capacity();

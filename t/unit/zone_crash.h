@@ -13,6 +13,8 @@
 
 
 #include "ngx_analytics_arena.h"
+#include "ngx_analytics_cells.h"
+#include "ngx_analytics_dailies.h"
 #include "ngx_analytics_keys.h"
 #include "ngx_analytics_users.h"
 #include "zone_lib.h"
@@ -108,7 +110,8 @@ full_users(ngx_analytics_zone_t *z)
         zone_event(z, long_name("long", 200), type, ZONE_NOW, ZONE_NOW);
     }
 
-    for (i = 0; ngx_analytics_pool_left(&z->users) >= 4; i++) {
+    for (i = 0; ngx_analytics_pool_left(&z->users)
+                >= NGX_ANALYTICS_USERS_NEED; i++) {
         sprintf(user, "x%d", i);
         zone_event(z, user, "t1", ZONE_NOW, ZONE_NOW);
     }
@@ -246,7 +249,11 @@ full_cells(ngx_analytics_zone_t *z)
 
     zone_event(z, "u0", "t0", ZONE_NOW - 10 * ZONE_HOUR, ZONE_NOW);
 
-    for (hours = 20000; ngx_analytics_pool_left(&z->cells) >= 4; hours--) {
+    for (hours = 20000;
+         ngx_analytics_pool_left(&z->cells)
+         >= NGX_ANALYTICS_CELLS_NEED + NGX_ANALYTICS_DAILIES_NEED;
+         hours--)
+    {
         zone_event(z, "u0", "t0", ZONE_NOW - hours * 16 * ZONE_HOUR,
                    ZONE_NOW);
     }
@@ -431,9 +438,7 @@ static void act_accept(ngx_analytics_zone_t *z)
 
 static void act_program(ngx_analytics_zone_t *z)
 {
-    ngx_analytics_program_t  program = { 30 * ZONE_DAY };
-
-    ngx_analytics_zone_program(z, &program);
+    rules_totals(z, 30 * ZONE_DAY);
 }
 
 static void act_batch(ngx_analytics_zone_t *z)
@@ -528,18 +533,21 @@ more_types(ngx_analytics_zone_t *z)
     uint32_t               i;
     ngx_analytics_user_t  *user;
 
-    /* as if there had been 17 types: the next needs the second block */
+    /* as if there had been 25 types: the next needs the second block */
 
     full_types(z);
     user = ngx_analytics_user(z, 1);
 
-    for (i = user->ntypes - 3; i < 14; i++) {
+    for (i = user->ntypes - 3; i < 22; i++) {
         ngx_analytics_more(z, user->types_more)->u.types[i] =
                                                    (uint64_t) 2 << 48;
     }
 
-    user->ntypes = 17;
+    user->ntypes = 25;
 }
+
+
+#include "zone_crash_metrics.h"
 
 
 /* no entry of u is of type 0, "other" */
@@ -584,7 +592,8 @@ static crash_case_t  cases[] = {
     { "a key for the last in a bucket", full_keys_second, act_key, 0 },
     { "the position", logged, act_advance, 1 },
     { "a record", logged, act_record, 1 },
-    { "a record for the oldest keys", logged_full, act_record, 1 }
+    { "a record for the oldest keys", logged_full, act_record, 1 },
+    CRASH_METRICS
 };
 
 

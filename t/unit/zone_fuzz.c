@@ -110,7 +110,6 @@ test_fuzz(uint64_t seed)
     const char               *wrong;
     fuzz_model_t             *m;
     ngx_analytics_zone_t     *z;
-    ngx_analytics_program_t   program;
 
     zone_seed = seed;
     now = ZONE_NOW;
@@ -127,8 +126,7 @@ test_fuzz(uint64_t seed)
     ntypes = 1 + zone_random(FUZZ_TYPES);
 
     if (zone_random(3) == 0) {
-        program.totals = (int64_t) zone_random(40) * ZONE_DAY;
-        ngx_analytics_zone_program(z, &program);
+        rules_totals(z, (int64_t) zone_random(40) * ZONE_DAY);
     }
 
     for (i = 1; i <= 8000 && wrong == NULL; i++) {

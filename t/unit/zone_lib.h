@@ -18,6 +18,8 @@
 #include "ngx_analytics_hash.h"
 #include "ngx_analytics_keys.h"
 #include "ngx_analytics_layout.h"
+#include "ngx_analytics_measures.h"
+#include "rules_lib.h"
 #include "tap.h"
 
 
@@ -223,6 +225,69 @@ zone_weaker(ngx_analytics_zone_t *z, uint32_t a, uint32_t b)
 }
 
 
+/* Days are there once, and the first and last are; sessions do not meet. */
+ZONE_UNUSED
+static const char *
+zone_check_days(ngx_analytics_zone_t *z, ngx_analytics_user_t *user,
+    zone_marks_t *m)
+{
+    uint32_t                  more;
+    ngx_uint_t                i, k, day, first, last, found;
+    ngx_analytics_session_t  *s;
+
+    first = NGX_ANALYTICS_DAYS_MAX;
+    last = 0;
+    found = 0;
+
+    for (more = user->days_more;
+         more;
+         more = ngx_analytics_more(z, more)->next)
+    {
+        ZONE_MARK(m, more);
+        ZONE_REQUIRE(user->ndays == NGX_ANALYTICS_USER_DAYS_BITS);
+
+        for (i = 0; i < NGX_ANALYTICS_MORE_DAYS; i++) {
+            if (ngx_analytics_more(z, more)->u.days[i / 64] >> (i % 64) & 1)
+            {
+                day = ngx_analytics_more(z, more)->tail
+                      * NGX_ANALYTICS_MORE_DAYS + i;
+                first = ngx_min(first, day);
+                last = ngx_max(last, day);
+                found++;
+            }
+        }
+    }
+
+    if (user->ndays != NGX_ANALYTICS_USER_DAYS_BITS) {
+        ZONE_REQUIRE(user->ndays <= NGX_ANALYTICS_USER_DAYS);
+
+        for (i = 0; i < user->ndays; i++) {
+            first = ngx_min(first, user->days[i]);
+            last = ngx_max(last, user->days[i]);
+            found++;
+
+            for (k = 0; k < i; k++) {
+                ZONE_REQUIRE(user->days[k] != user->days[i]);
+            }
+        }
+    }
+
+    if (found) {
+        ZONE_REQUIRE(user->day_first == first && user->day_last == last);
+    }
+
+    s = user->sessions;
+    i = user->nsessions & 0x7f;
+
+    ZONE_REQUIRE(i <= 2);
+    ZONE_REQUIRE(i < 1 || (s[0].start <= s[0].end && s[0].end <= user->last));
+    ZONE_REQUIRE(i < 2 || (s[1].start <= s[1].end && s[1].end < s[0].start
+                           && s[1].start >= user->first));
+
+    return NULL;
+}
+
+
 ZONE_UNUSED
 static const char *
 zone_check_user(ngx_analytics_zone_t *z, uint32_t block, uint32_t bucket,
@@ -233,6 +298,7 @@ zone_check_user(ngx_analytics_zone_t *z, uint32_t block, uint32_t bucket,
     uint32_t               more, last;
     uint64_t               sum;
     ngx_uint_t             i, n;
+    const char            *wrong;
     ngx_analytics_user_t  *user;
 
     user = ngx_analytics_user(z, block);
@@ -291,6 +357,11 @@ zone_check_user(ngx_analytics_zone_t *z, uint32_t block, uint32_t bucket,
     ZONE_REQUIRE(n == 0);
     ZONE_REQUIRE(last == 0
                  || ngx_analytics_more(z, user->types_more)->tail == last);
+
+    wrong = zone_check_days(z, user, m);
+    if (wrong) {
+        return wrong;
+    }
 
     /* types beyond the maximum count as "other", those without room nowhere */
 
@@ -368,6 +439,63 @@ zone_check_users(ngx_analytics_zone_t *z, zone_marks_t *m)
 }
 
 
+/* How many chunks a level has. */
+ZONE_UNUSED
+static size_t
+zone_chunks(ngx_analytics_zone_t *z, ngx_uint_t level)
+{
+    size_t    found;
+    int64_t   i;
+    uint32_t  ring, n;
+
+    found = 0;
+
+    for (i = 0; i < ngx_analytics_ring_size(level); i++) {
+        ring = *ngx_analytics_chunk_ring(z, level, i);
+
+        for (n = ring; n; n = (n == ring) ? 0 : n) {
+            found++;
+            n = ngx_analytics_chunk(z, n)->link;
+        }
+    }
+
+    return found;
+}
+
+
+/* Of a plane that is of one bucket a chunk, 64 are a period. */
+ZONE_UNUSED
+static int64_t
+zone_period(uint64_t key)
+{
+    int64_t  number = (int64_t) (key & 0xffffffff);
+
+    return (key >> 56 & 0x1f) >= 8 ? number / 64 : number;
+}
+
+
+ZONE_UNUSED
+static const char *
+zone_check_series(ngx_analytics_zone_t *z, uint64_t key)
+{
+    uint64_t  level = key >> 61, series = key >> 32 & 0xffffff;
+
+    if (series >= 0x10000) {
+        ZONE_REQUIRE(series >> 16 <= NGX_ANALYTICS_MEASURES);
+        ZONE_REQUIRE(z->measures[(series >> 16) - 1].signature);
+
+    } else if (level == NGX_ANALYTICS_DAYS) {
+        ZONE_REQUIRE(series < NGX_ANALYTICS_DAILIES);
+
+    } else {
+        ZONE_REQUIRE(level < NGX_ANALYTICS_TYPE_LEVELS);
+        ZONE_REQUIRE(series <= z->ntypes);
+    }
+
+    return NULL;
+}
+
+
 ZONE_UNUSED
 static const char *
 zone_check_ring(ngx_analytics_zone_t *z, uint32_t ring, int64_t level,
@@ -375,6 +503,7 @@ zone_check_ring(ngx_analytics_zone_t *z, uint32_t ring, int64_t level,
 {
     int64_t                 number, l;
     uint32_t                n, count;
+    const char             *wrong;
     ngx_analytics_chunk_t  *chunk;
 
     n = ring;
@@ -383,22 +512,25 @@ zone_check_ring(ngx_analytics_zone_t *z, uint32_t ring, int64_t level,
     do {
         ZONE_MARK(m, n);
         chunk = ngx_analytics_chunk(z, n);
-        number = (int64_t) (chunk->key & 0xffffffff);
-        l = (int64_t) (chunk->key >> 56);
+        number = zone_period(chunk->key);
+        l = (int64_t) (chunk->key >> 61);
 
         ZONE_REQUIRE(l < NGX_ANALYTICS_LEVELS);
-        ZONE_REQUIRE(((chunk->key >> 32) & 0xffffff) <= z->ntypes);
         ZONE_REQUIRE(ngx_analytics_chunk_find(z, chunk->key) == n);
+
+        wrong = zone_check_series(z, chunk->key);
+        if (wrong) {
+            return wrong;
+        }
 
         if (level >= 0) {
             ZONE_REQUIRE(l == level);
             ZONE_REQUIRE(number >= z->spans[level].lowest
                          || number < z->spans[level].horizon);
-            ZONE_REQUIRE(number % (level == NGX_ANALYTICS_HOURS
-                                   ? NGX_ANALYTICS_RING_HOURS
-                                   : NGX_ANALYTICS_RING_MINUTES) == slot);
-            ZONE_REQUIRE(number == (int64_t)
-                         (ngx_analytics_chunk(z, ring)->key & 0xffffffff));
+            ZONE_REQUIRE(number % ngx_analytics_ring_size((ngx_uint_t) level)
+                         == slot);
+            ZONE_REQUIRE(number
+                         == zone_period(ngx_analytics_chunk(z, ring)->key));
 
         } else {
             ZONE_REQUIRE(number < z->spans[l].horizon);
@@ -414,28 +546,79 @@ zone_check_ring(ngx_analytics_zone_t *z, uint32_t ring, int64_t level,
 }
 
 
+/* Groups are in their measure's list once, each with an index of its own. */
+ZONE_UNUSED
+static const char *
+zone_check_groups(ngx_analytics_zone_t *z, ngx_uint_t i, zone_marks_t *m)
+{
+    uint32_t                  n, count;
+    uint64_t                  seen[NGX_ANALYTICS_GONE] = { 0 }, bit;
+    ngx_str_t                 name;
+    ngx_analytics_group_t    *group;
+    ngx_analytics_measure_t  *measure;
+
+    measure = &z->measures[i];
+    count = 0;
+
+    for (n = measure->groups; n; n = group->link) {
+        ZONE_MARK(m, n);
+        ZONE_REQUIRE(measure->signature);
+
+        group = ngx_analytics_group(z, n);
+        bit = (uint64_t) 1 << (group->index % 64);
+
+        ZONE_REQUIRE(group->index >= NGX_ANALYTICS_GROUP_FIRST
+                     && group->index < NGX_ANALYTICS_GONE * 64);
+        ZONE_REQUIRE(!(seen[group->index / 64] & bit));
+        ZONE_REQUIRE(!(measure->gone[group->index / 64] & bit)
+                     == !group->pass);
+
+        seen[group->index / 64] |= bit;
+        count += !group->pass;
+
+        name.data = group->name;
+        name.len = group->len;
+
+        ZONE_REQUIRE(group->hash == ngx_analytics_siphash(z->key, name.data,
+                                                          name.len));
+        ZONE_REQUIRE(ngx_analytics_groups_find(z, i, &name, group->hash)
+                     == n);
+    }
+
+    ZONE_REQUIRE(count == measure->ngroups);
+    ZONE_REQUIRE(count <= measure->groups_max);
+
+    return NULL;
+}
+
+
 ZONE_UNUSED
 static const char *
 zone_check_cells(ngx_analytics_zone_t *z, zone_marks_t *m)
 {
     int64_t      i;
-    uint32_t     n, k, chained, *buckets;
+    uint32_t     n, k, chained, ring, *buckets;
+    ngx_uint_t   level;
     const char  *wrong;
 
     wrong = NULL;
 
-    for (i = 0; i < NGX_ANALYTICS_RING_MINUTES && wrong == NULL; i++) {
-        if (z->minutes[i]) {
-            wrong = zone_check_ring(z, z->minutes[i], NGX_ANALYTICS_MINUTES,
-                                    i, m);
+    for (level = 0; level < NGX_ANALYTICS_LEVELS; level++) {
+
+        for (i = 0;
+             i < ngx_analytics_ring_size(level) && wrong == NULL;
+             i++)
+        {
+            ring = *ngx_analytics_chunk_ring(z, level, i);
+
+            if (ring) {
+                wrong = zone_check_ring(z, ring, (int64_t) level, i, m);
+            }
         }
     }
 
-    for (i = 0; i < NGX_ANALYTICS_RING_HOURS && wrong == NULL; i++) {
-        if (z->hours[i]) {
-            wrong = zone_check_ring(z, z->hours[i], NGX_ANALYTICS_HOURS, i,
-                                    m);
-        }
+    for (i = 0; i < NGX_ANALYTICS_MEASURES && wrong == NULL; i++) {
+        wrong = zone_check_groups(z, (ngx_uint_t) i, m);
     }
 
     if (wrong == NULL && z->expired) {

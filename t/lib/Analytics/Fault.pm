@@ -57,6 +57,32 @@ sub arm {
 }
 
 
+# Has threads that come to a point (ngx_analytics_fault_wait) wait there, until
+# they are let go; the rest of their process goes on.
+
+sub hold {
+    my ($self, $point) = @_;
+
+    $self->arm($point);
+}
+
+
+sub held {
+    my ($self, $point) = @_;
+
+    return wait_for(sub { -e "$self->{dir}/$point.held" });
+}
+
+
+sub let_go {
+    my ($self, $point) = @_;
+
+    unlink "$self->{dir}/$point";
+
+    return wait_for(sub { !-e "$self->{dir}/$point.held" });
+}
+
+
 # Waits until one has.  Returns its process.
 
 sub stopped {

@@ -13,8 +13,10 @@ package Analytics::Log;
 #                        id) are undef if there is none; of one with
 #                        "erased" user and properties are empty
 #     $log->{keys}       [ { hash, digest, done, first, last, record } ]
-#     $log->{programs}   [ { totals, record } ]
+#     $log->{programs}   [ { totals, text, record } ]; seconds, and all of it
 #     $log->{erasures}   [ { hash, record } ]
+#     $log->{refolds}    [ { signature, classes, from, to, since, entries,
+#                            record } ]
 #     $log->{records}    [ { position, length, seq, received, events, file,
 #                            offset } ]
 #     $log->{segments}   [ { file, position, size, id, key, seq, reserved,
@@ -152,7 +154,7 @@ sub read {
 
     my $self = bless {
         dir => $dir, events => [], keys => [], programs => [], records => [],
-        erasures => [],
+        refolds => [], erasures => [],
         segments => [], damage => [], malformed => [], end => 0, next => 1,
         %arg,
     }, $class;
@@ -391,15 +393,19 @@ sub _payload {
             $at += 45;
 
         } elsif ($tag == 0x81) {
-            my ($totals) = unpack 'q<', substr $payload, $at + 1, 8;
+            my ($length) = unpack 'V', substr $payload, $at + 1, 4;
 
             return $self->_malformed($record, 'a program')
-                unless defined $totals;
+                if !defined $length || $at + 5 + $length > length $payload;
 
-            push @{ $self->{programs} },
-                { totals => $totals, record => $record };
+            my $text = substr $payload, $at + 5, $length;
 
-            $at += 9;
+            push @{ $self->{programs} }, {
+                totals => ($text =~ /"totals":(\d+)/)[0], text => $text,
+                record => $record,
+            };
+
+            $at += 5 + $length;
 
         } elsif ($tag == 0x82) {
             my ($hash) = unpack 'Q<', substr $payload, $at + 1, 8;
@@ -410,6 +416,22 @@ sub _payload {
             push @{ $self->{erasures} }, { hash => $hash, record => $record };
 
             $at += 9;
+
+        } elsif ($tag == 0x83) {
+            my ($signature, $classes, $from, $to, $since, $length) =
+                unpack 'Q< V Q< Q< q< V', substr $payload, $at + 1, 40;
+
+            return $self->_malformed($record, 'a refold')
+                if !defined $length || $from >= $to
+                || $at + 41 + $length > length $payload;
+
+            push @{ $self->{refolds} }, {
+                signature => $signature, classes => $classes, from => $from,
+                to => $to, since => $since, record => $record,
+                entries => substr($payload, $at + 41, $length),
+            };
+
+            $at += 41 + $length;
 
         } else {
             return $self->_malformed($record, sprintf 'a tag %02x', $tag);

@@ -22,6 +22,7 @@ package Analytics::Sender;
 #               one event it is no list
 #     ids       1: events have a message_id
 #     keys      1: requests have an Idempotency-Key
+#     values    1: events have properties k and v, a text and a number
 #     again     1: requests are sent again until there is an answer that is
 #               not 5xx
 #     vanish    N: one request in N is left alone, whole or in part
@@ -57,7 +58,7 @@ sub new {
 
     return bless { clients => 4, from => 1, requests => 0, pause => 0,
         sizes => \@SIZES, ids => 0, keys => 0, again => 0,
-        vanish => 0, at => int time,
+        values => 0, vanish => 0, at => int time,
         pids => {}, %arg }, $class;
 }
 
@@ -108,6 +109,8 @@ sub event {
             : ($self->{at} - $time % (9 * 86400)) * 1000000
                 + ($when % 3 ? $when % 1000000 : 0),
         properties => "{\"n\":\"$client-$n-$i\""
+            . ($self->{values} ? sprintf(',"k":"k%d","v":%d.%02d',
+                $time % 5, $when % 1000, $type % 100) : '')
             . ($pad ? ',"pad":"' . 'x' x $pad . '"' : '') . '}',
         own        => $self->{ids} ? "m$client-$n-$i" : undef,
     };

@@ -18,6 +18,9 @@ our @EXPORT = qw(lines_of_events lines_of_batches requests_of_batches
 
 use constant SIZE => 180;
 
+# seconds, over which events in batches are spread
+our $SPAN = 3600;
+
 my @TYPES = qw(page_view click scroll search login logout signup purchase
     add_to_cart remove_from_cart share comment like follow download upload
     play pause error feedback);
@@ -98,14 +101,14 @@ sub batches {
 
     my $order = $n * 1000 >= $users && $users > 1000 ? shuffled($users)
         : [map { number($users) } 1 .. $n * 1000];
-    my ($at, $since) = (0, time - 3600);
+    my ($at, $since) = (0, time - $SPAN);
 
     for (1 .. $n) {
         my @events;
 
         for (1 .. 1000) {
             push @events, event($order->[$at % @$order],
-                $since + int(3600 * $at / ($n * 1000)));
+                $since + int($SPAN * $at / ($n * 1000)));
             $at++;
         }
 
