@@ -481,6 +481,50 @@ void ngx_http_analytics_let_go(void);
 void ngx_http_analytics_task_init(void);
 
 
+/* requests that wait for a thread: ngx_http_analytics_waiter.c */
+
+/* Those of a kind, in a process. */
+typedef struct {
+    ngx_queue_t                 waiting;
+    ngx_uint_t                  running;    /* on threads */
+} ngx_http_analytics_line_t;
+
+
+/* A request in a line; zeroed before, and of the request's pool. */
+typedef struct {
+    ngx_queue_t                 queue;
+    ngx_http_request_t         *request;
+    ngx_http_analytics_line_t  *line;
+    ngx_thread_task_t          *task;
+    ngx_int_t                 (*run)(void *data);
+    void                       *data;
+    ngx_int_t                   rc;         /* of run(), see below */
+
+    unsigned                    waiting:1;
+    unsigned                    made:1;
+} ngx_http_analytics_waiter_t;
+
+
+/* Once in each process, for each line. */
+void ngx_http_analytics_line_init(ngx_http_analytics_line_t *line);
+
+/* What a thread is to do.  Returns NGX_OK, or NGX_ERROR without memory. */
+ngx_int_t ngx_http_analytics_waiter_init(ngx_http_analytics_waiter_t *waiter,
+    ngx_http_request_t *r, ngx_http_analytics_line_t *line,
+    ngx_int_t (*run)(void *data), void *data);
+
+/*
+ * Waits for a thread that calls run(data), and then calls the handler, which
+ * asks made(): rc is what run() returned, or NGX_ABORT if no thread could be
+ * had.  Returns NGX_DONE.
+ */
+ngx_int_t ngx_http_analytics_waiter_wait(ngx_http_analytics_waiter_t *waiter,
+    ngx_http_event_handler_pt handler);
+
+/* 0: it was another event of the connection, and is dealt with. */
+ngx_uint_t ngx_http_analytics_waiter_made(ngx_http_analytics_waiter_t *waiter);
+
+
 /* accepting: ngx_http_analytics_ingest.c */
 
 /*
@@ -1037,6 +1081,9 @@ ngx_table_elt_t *ngx_http_analytics_header_next(ngx_http_request_t *r,
  * content handler returns.
  */
 ngx_int_t ngx_http_analytics_methods(ngx_http_request_t *r, ngx_uint_t mask);
+
+/* The same of GET alone, whose body is nothing to wait for. */
+ngx_int_t ngx_http_analytics_get(ngx_http_request_t *r);
 
 /* Sends a header, with no body behind it. */
 ngx_int_t ngx_http_analytics_send_status(ngx_http_request_t *r,

@@ -38,13 +38,8 @@ ngx_http_analytics_alerts_handler(ngx_http_request_t *r)
     ngx_http_analytics_stream_t    *s;
     ngx_http_analytics_loc_conf_t  *alcf;
 
-    rc = ngx_http_analytics_methods(r, NGX_HTTP_GET);
+    rc = ngx_http_analytics_get(r);
     if (rc != NGX_DECLINED) {
-        return rc;
-    }
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
         return rc;
     }
 

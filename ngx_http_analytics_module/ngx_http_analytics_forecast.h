@@ -36,9 +36,8 @@ typedef struct {
 
 /* A request for one. */
 typedef struct {
-    ngx_queue_t                     queue;
+    ngx_http_analytics_waiter_t     waiter;
     ngx_http_request_t             *request;
-    ngx_thread_task_t              *task;
     ngx_http_analytics_zone_t      *zone;
     ngx_http_analytics_metric_t    *metric;
     ngx_http_analytics_horizon_t   *horizon;
@@ -51,10 +50,6 @@ typedef struct {
     ngx_http_analytics_foreseen_t  *foreseen;
     size_t                          season;
     size_t                          needed;
-    ngx_int_t                       rc;
-
-    unsigned                        waiting:1;
-    unsigned                        made:1;
 } ngx_http_analytics_forecast_t;
 
 

@@ -3,8 +3,6 @@
  * Forecasts of a metric: a thread fits a model to the history, and the event
  * loop answers.
  *
- * Only a few of a process are on threads at once; the others wait in line.
- *
  * Copyright (C) The nginx analytics authors
  */
 
@@ -16,19 +14,12 @@
 #include "ngx_analytics_forecast.h"
 
 
-#define NGX_HTTP_ANALYTICS_FORECASTS  2
-
 /* standard deviations to each side */
 #define NGX_HTTP_ANALYTICS_BAND80     1.2815515655446004
 #define NGX_HTTP_ANALYTICS_BAND95     1.959963984540054
 
 
-static void ngx_http_analytics_forecast_gone(void *data);
-static void ngx_http_analytics_forecast_next(void);
-static void ngx_http_analytics_forecast_start(
-    ngx_http_analytics_forecast_t *ctx);
-static void ngx_http_analytics_forecast_run(void *data, ngx_log_t *log);
-static void ngx_http_analytics_forecast_done(ngx_event_t *ev);
+static ngx_int_t ngx_http_analytics_forecast_run(void *data);
 static void ngx_http_analytics_forecast_write(ngx_http_request_t *r);
 static ngx_int_t ngx_http_analytics_forecast_few(
     ngx_http_analytics_forecast_t *ctx);
@@ -41,14 +32,13 @@ static void ngx_http_analytics_forecast_number(
     double value);
 
 
-static ngx_queue_t  ngx_http_analytics_forecast_line;    /* waiting */
-static ngx_uint_t   ngx_http_analytics_forecasting;      /* on threads */
+static ngx_http_analytics_line_t  ngx_http_analytics_forecast_line;
 
 
 void
 ngx_http_analytics_forecast_init(void)
 {
-    ngx_queue_init(&ngx_http_analytics_forecast_line);
+    ngx_http_analytics_line_init(&ngx_http_analytics_forecast_line);
 }
 
 
@@ -56,132 +46,40 @@ ngx_int_t
 ngx_http_analytics_forecast_wait(ngx_http_request_t *r,
     ngx_http_analytics_forecast_t *ctx)
 {
-    ngx_http_cleanup_t              *gone;
-    ngx_http_analytics_forecast_t  **data;
-
-    ctx->task = ngx_thread_task_alloc(r->pool, sizeof(void *));
-    if (ctx->task == NULL) {
+    if (ngx_http_analytics_waiter_init(&ctx->waiter, r,
+                                       &ngx_http_analytics_forecast_line,
+                                       ngx_http_analytics_forecast_run, ctx)
+        != NGX_OK)
+    {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
-
-    data = ctx->task->ctx;
-    *data = ctx;
-
-    ctx->task->handler = ngx_http_analytics_forecast_run;
-    ctx->task->event.handler = ngx_http_analytics_forecast_done;
-    ctx->task->event.data = ctx;
-    ctx->task->event.log = ngx_cycle->log;
-
-    gone = ngx_http_cleanup_add(r, 0);
-    if (gone == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    gone->handler = ngx_http_analytics_forecast_gone;
-    gone->data = ctx;
 
     ngx_http_set_ctx(r, ctx, ngx_http_analytics_module);
 
-    if (!r->discard_body) {
-        r->read_event_handler = ngx_http_test_reading;
-    }
-
-    r->write_event_handler = ngx_http_analytics_forecast_write;
-    r->main->count++;
-
-    ngx_http_analytics_hold();
-
-    ctx->waiting = 1;
-
-    ngx_queue_insert_tail(&ngx_http_analytics_forecast_line, &ctx->queue);
-
-    ngx_http_analytics_forecast_next();
-
-    return NGX_DONE;
+    return ngx_http_analytics_waiter_wait(&ctx->waiter,
+                                          ngx_http_analytics_forecast_write);
 }
 
 
-/* While a thread is at work the request stays. */
-
-static void
-ngx_http_analytics_forecast_gone(void *data)
+static ngx_int_t
+ngx_http_analytics_forecast_run(void *data)
 {
     ngx_http_analytics_forecast_t *ctx = data;
 
-    if (ctx->waiting) {
-        ctx->waiting = 0;
-
-        ngx_queue_remove(&ctx->queue);
-        ngx_http_analytics_let_go();
-    }
-}
-
-
-static void
-ngx_http_analytics_forecast_next(void)
-{
-    ngx_queue_t  *q;
-
-    while (ngx_http_analytics_forecasting < NGX_HTTP_ANALYTICS_FORECASTS
-           && !ngx_queue_empty(&ngx_http_analytics_forecast_line))
-    {
-        q = ngx_queue_head(&ngx_http_analytics_forecast_line);
-        ngx_queue_remove(q);
-
-        ngx_http_analytics_forecast_start(
-                ngx_queue_data(q, ngx_http_analytics_forecast_t, queue));
-    }
-}
-
-
-static void
-ngx_http_analytics_forecast_start(ngx_http_analytics_forecast_t *ctx)
-{
-    ngx_http_request_t              *r;
-    ngx_http_analytics_main_conf_t  *amcf;
-
-    r = ctx->request;
-
-    ctx->waiting = 0;
-    ngx_http_analytics_forecasting++;
-
-    r->main->blocked++;
-    r->aio = 1;
-
-    amcf = ngx_http_get_module_main_conf(r, ngx_http_analytics_module);
-
-    if (ngx_thread_task_post(amcf->thread_pool, ctx->task) == NGX_OK) {
-        return;
-    }
-
-    ctx->rc = NGX_ABORT;
-
-    ngx_post_event(&ctx->task->event, &ngx_posted_events);
-}
-
-
-static void
-ngx_http_analytics_forecast_run(void *data, ngx_log_t *log)
-{
-    ngx_http_analytics_forecast_t **ptr = data;
-
     int64_t                         last, cell, step;
+    ngx_int_t                       rc;
     ngx_uint_t                      i;
     ngx_analytics_forecast_t        f;
     ngx_http_analytics_buckets_t   *b;
     ngx_http_analytics_foreseen_t  *foreseen;
-    ngx_http_analytics_forecast_t  *ctx;
 
-    ctx = *ptr;
     b = &ctx->buckets;
 
-    ctx->rc = ngx_analytics_forecast_fit(&f, ctx->history.values,
-                                         ctx->history.n,
-                                         ctx->horizon->seasons,
-                                         ctx->horizon->nseasons,
-                                         &ctx->needed);
-    if (ctx->rc != NGX_OK) {
-        return;
+    rc = ngx_analytics_forecast_fit(&f, ctx->history.values, ctx->history.n,
+                                    ctx->horizon->seasons,
+                                    ctx->horizon->nseasons, &ctx->needed);
+    if (rc != NGX_OK) {
+        return rc;
     }
 
     cell = b->first + (int64_t) b->n;
@@ -199,35 +97,8 @@ ngx_http_analytics_forecast_run(void *data, ngx_log_t *log)
     ctx->season = f.season;
 
     ngx_analytics_forecast_free(&f);
-}
 
-
-static void
-ngx_http_analytics_forecast_done(ngx_event_t *ev)
-{
-    ngx_connection_t               *c;
-    ngx_http_request_t             *r;
-    ngx_http_analytics_forecast_t  *ctx;
-
-    ctx = ev->data;
-    r = ctx->request;
-    c = r->connection;
-
-    ngx_http_set_log_request(c->log, r);
-
-    ctx->made = 1;
-    ngx_http_analytics_forecasting--;
-
-    r->main->blocked--;
-    r->aio = 0;
-
-    r->write_event_handler(r);
-
-    ngx_http_run_posted_requests(c);
-
-    ngx_http_analytics_forecast_next();
-
-    ngx_http_analytics_let_go();
+    return NGX_OK;
 }
 
 
@@ -239,16 +110,11 @@ ngx_http_analytics_forecast_write(ngx_http_request_t *r)
 
     ctx = ngx_http_get_module_ctx(r, ngx_http_analytics_module);
 
-    if (!ctx->made) {
-
-        if (ngx_handle_write_event(r->connection->write, 0) != NGX_OK) {
-            ngx_http_finalize_request(r, NGX_ERROR);
-        }
-
+    if (!ngx_http_analytics_waiter_made(&ctx->waiter)) {
         return;
     }
 
-    switch (ctx->rc) {
+    switch (ctx->waiter.rc) {
 
     case NGX_OK:
         rc = ngx_http_analytics_history_sparse(&ctx->buckets, &ctx->history)
@@ -282,7 +148,7 @@ ngx_http_analytics_forecast_few(ngx_http_analytics_forecast_t *ctx)
 
     r = ctx->request;
 
-    if (ctx->rc == NGX_DECLINED) {
+    if (ctx->waiter.rc == NGX_DECLINED) {
         ngx_snprintf(detail, sizeof(detail),
                      "a forecast needs a history of %uz %s, and there are "
                      "%uz%Z",

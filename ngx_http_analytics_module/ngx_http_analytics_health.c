@@ -53,13 +53,8 @@ ngx_http_analytics_health_handler(ngx_http_request_t *r)
     ngx_str_t    text;
     ngx_uint_t   status;
 
-    rc = ngx_http_analytics_methods(r, NGX_HTTP_GET);
+    rc = ngx_http_analytics_get(r);
     if (rc != NGX_DECLINED) {
-        return rc;
-    }
-
-    rc = ngx_http_discard_request_body(r);
-    if (rc != NGX_OK) {
         return rc;
     }
 

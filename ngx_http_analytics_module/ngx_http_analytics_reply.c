@@ -65,6 +65,22 @@ ngx_http_analytics_methods(ngx_http_request_t *r, ngx_uint_t mask)
 
 
 ngx_int_t
+ngx_http_analytics_get(ngx_http_request_t *r)
+{
+    ngx_int_t  rc;
+
+    rc = ngx_http_analytics_methods(r, NGX_HTTP_GET);
+    if (rc != NGX_DECLINED) {
+        return rc;
+    }
+
+    rc = ngx_http_discard_request_body(r);
+
+    return (rc == NGX_OK) ? NGX_DECLINED : rc;
+}
+
+
+ngx_int_t
 ngx_http_analytics_send_status(ngx_http_request_t *r, ngx_uint_t status)
 {
     ngx_int_t  rc;
