@@ -268,32 +268,43 @@ subtest 'each call of a checkpoint fails' => sub {
 
     $nginx->start;
 
+    # One that is on its way already passes by: then it is the next one's turn.
+
+    my $round = sub {
+        my ($kind, $from) = @_;
+        my $before = $newest->();
+
+        $disk->hold;
+        $post->() for 1 .. 3;
+        wait_for(sub { $disk->held }) or push @wrong, 'no sync';
+
+        $disk->fail(kinds => [$kind], from => $from, times => 1,
+            half => $from % 2, error => $kind eq 'sync' ? EIO
+                : (ENOSPC, EIO)[$from % 2]);
+        $disk->release;
+
+        wait_for(sub { $disk->failed || $newest->() ne $before });
+
+        # the next one
+
+        wait_for(sub { $post->(); $newest->() ne $before })
+            or push @wrong, "$kind, the call number $from: none is written";
+
+        my $hit = $disk->failed;
+
+        $disk->heal;
+        $failed{$kind} += $hit;
+
+        return $hit;
+    };
+
     for my $kind (qw(open create write sync rename),
         long() ? qw(truncate unlink) : ())
     {
         for my $from (1 .. (long() ? 12 : $kind eq 'sync' ? 2 : 1)) {
-            my $before = $newest->();
-
-            $disk->hold;
-            $post->() for 1 .. 3;
-            wait_for(sub { $disk->held }) or push @wrong, 'no sync';
-
-            $disk->fail(kinds => [$kind], from => $from, times => 1,
-                half => $from % 2, error => $kind eq 'sync' ? EIO
-                    : (ENOSPC, EIO)[$from % 2]);
-            $disk->release;
-
-            wait_for(sub { $disk->failed || $newest->() ne $before });
-
-            # the next one
-
-            wait_for(sub { $post->(); $newest->() ne $before })
-                or push @wrong, "$kind, the call number $from: none is written";
-
-            my $hit = $disk->failed;
-
-            $disk->heal;
-            $failed{$kind} += $hit;
+            for (1 .. 5) {
+                last if $round->($kind, $from) || @wrong;
+            }
         }
     }
 
