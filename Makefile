@@ -39,8 +39,9 @@ run: setup-run
 	@$(MAKE) --no-print-directory -s module html tools
 	@exec misc/run.sh
 
-test: setup-test
-	@$(MAKE) --no-print-directory -j 2 check
+# The first objects are compiled while the other packages are fetched.
+test: setup-run
+	@$(MAKE) --no-print-directory -j 3 check
 
 bench: setup-bench
 	@$(MAKE) --no-print-directory -s module
@@ -100,9 +101,9 @@ FLOORS = $(notdir $(wildcard $(SRC)/ngx_analytics_*.c))
 HOUSE = $(notdir $(wildcard $(SRC)/*.c))
 objects = $(patsubst %.c,$(BUILD)/$(1)/%.o,$(2))
 
-# $(1) folder, $(2) compiler and flags
+# $(1) folder, $(2) compiler and flags, $(3) what sees to the compiler
 define variant
-$(BUILD)/$(1)/%.o: $(SRC)/%.c $(BUILD)/gcc/Makefile
+$(BUILD)/$(1)/%.o: $(SRC)/%.c $(BUILD)/gcc/Makefile | $(3)
 	@mkdir -p $$(@D)
 	@$(2) -c -fPIC -MMD $(WARNINGS) $(INCLUDES) $(HTTP) -o $$@ $$<
 
@@ -122,8 +123,6 @@ $(BUILD)/$(1)/floors.a: $(call objects,$(1),$(FLOORS))
 endef
 
 ASAN = gcc -g -O1 $(SANITIZE) -DNGX_ANALYTICS_FAULTS=1
-FORKING = gcc -g -O1 -fsanitize=undefined -fno-sanitize-recover=all \
-	-DNGX_ANALYTICS_FAULTS=1
 PORTABLE_ASAN = $(ASAN) -U__SSE2__
 FAULTS = gcc -g -O2 -DNGX_ANALYTICS_FAULTS=1 -DNGX_ANALYTICS_STORE_SCALE=64 \
 	-DNGX_ANALYTICS_CHECKPOINT_AGE=1
@@ -131,10 +130,9 @@ FUZZING = clang -g -O1 -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all
 
 $(eval $(call variant,sanitized,$(ASAN)))
-$(eval $(call variant,forking,$(FORKING)))
 $(eval $(call variant,portable,$(PORTABLE_ASAN)))
 $(eval $(call variant,faulty,$(FAULTS)))
-$(eval $(call variant,fuzz,$(FUZZING)))
+$(eval $(call variant,fuzz,$(FUZZING),setup-test))
 
 , := ,
 
@@ -206,11 +204,11 @@ $(UNIT)/portable_%: t/unit/%.c $(wildcard t/unit/*.h) \
 # These fork for each store, which takes AddressSanitizer three times as long.
 CRASHING = $(patsubst %,$(UNIT)/%,zone_crash log_crash erase)
 
-$(CRASHING): $(UNIT)/%: t/unit/%.c $(BUILD)/forking/floors.a \
+$(CRASHING): $(UNIT)/%: t/unit/%.c $(BUILD)/faulty/floors.a \
 		$(wildcard t/unit/*.h)
 	@mkdir -p $(@D)
-	@$(FORKING) $(WARNINGS) $(INCLUDES) -I t/unit -o $@ $< \
-	    $(BUILD)/forking/floors.a $(LIBS)
+	@$(FAULTS) $(WARNINGS) $(INCLUDES) -I t/unit -o $@ $< \
+	    $(BUILD)/faulty/floors.a $(LIBS)
 
 $(UNIT)/%: t/unit/%.c $(BUILD)/sanitized/floors.a $(wildcard t/unit/*.h)
 	@mkdir -p $(@D)
@@ -266,9 +264,9 @@ $(BROWSER): t/page/package.json t/page/package-lock.json
 	@cd $(@D) && $(NPM)
 	@touch $@
 
-check: module html tools lint $(PRELOAD) $(SANITIZED) $(FAULTY) $(TESTS) \
-		$(PORTABLE) $(patsubst %,fuzz-%,$(FUZZERS)) \
-		$(BROWSER) try-static
+check: setup-test module html tools $(PRELOAD) $(SANITIZED) \
+		$(FAULTY) lint $(TESTS) $(PORTABLE) \
+		$(patsubst %,fuzz-%,$(FUZZERS)) $(BROWSER)
 	@$(MAKE) --no-print-directory prove
 	@$(MAKE) --no-print-directory prove-sanitized
 
@@ -283,9 +281,11 @@ prove:
 
 # the proofs in full
 torture: setup-test
-	@$(MAKE) --no-print-directory module tools $(PRELOAD) $(FAULTY)
+	@$(MAKE) --no-print-directory module tools $(PRELOAD) $(FAULTY) \
+	    try-static
 	@ANALYTICS_TORTURE=1 prove -v -I t/lib t/torture/ t/find.t t/metrics.t \
-	    t/kill_at_every_store.t t/reports.t t/forecast.t t/alerts.t
+	    t/kill_at_every_store.t t/reports.t t/forecast.t t/alerts.t \
+	    t/static.t
 
 # the same module with sanitizers; loads and pages were tried without
 prove-sanitized:
@@ -303,7 +303,8 @@ $$(gcc -print-file-name=libubsan.so)" \
 # Warnings: gcc's and clang's stop a build; these are looked at beside them.
 # What they are wrong about is explained where it stands.
 
-TIDY = clang-analyzer-*,bugprone-*,-bugprone-easily-swappable-parameters,\
+TIDY = clang-diagnostic-*,clang-analyzer-*,bugprone-*,\
+-bugprone-easily-swappable-parameters,\
 -bugprone-reserved-identifier,-bugprone-macro-parentheses,\
 -bugprone-assignment-in-if-condition,-bugprone-narrowing-conversions,\
 -bugprone-implicit-widening-of-multiplication-result,\
@@ -319,16 +320,16 @@ lint: $(patsubst %.c,$(BUILD)/lint/%.ok,$(HOUSE)) $(BUILD)/lint/cppcheck.ok
 	@! grep -nP '\t| +$$' $(SRC)/*.[ch] \
 	    || { echo "tabs, or white space at the end of a line"; exit 1; }
 
-$(BUILD)/lint/%.ok: $(SRC)/%.c $(wildcard $(SRC)/*.h) $(BUILD)/gcc/Makefile
+$(BUILD)/lint/%.ok: $(SRC)/%.c $(wildcard $(SRC)/*.h) $(BUILD)/gcc/Makefile \
+		| setup-test
 	@mkdir -p $(@D)
-	@clang -fsyntax-only -O2 $(WARNINGS) -Wconditional-uninitialized \
-	    $(INCLUDES) $(HTTP) $<
 	@clang-tidy --quiet --warnings-as-errors='*' --checks='-*,$(TIDY)' $< \
-	    -- $(INCLUDES) $(HTTP) $(ANALYZER) > $@.log 2>&1 \
+	    -- -O2 $(WARNINGS) -Wconditional-uninitialized $(INCLUDES) \
+	    $(HTTP) $(ANALYZER) > $@.log 2>&1 \
 	    || { cat $@.log; exit 1; }
 	@touch $@
 
-$(BUILD)/lint/cppcheck.ok: $(SOURCES) $(wildcard misc/import/*)
+$(BUILD)/lint/cppcheck.ok: $(SOURCES) $(wildcard misc/import/*) | setup-test
 	@mkdir -p $(@D)
 	@cppcheck -q --error-exitcode=1 --inline-suppr --std=c99 \
 	    --enable=warning,performance,portability -I $(SRC) \
@@ -336,7 +337,8 @@ $(BUILD)/lint/cppcheck.ok: $(SOURCES) $(wildcard misc/import/*)
 	@touch $@
 
 
-# Built into the binary: nginx's whole source is needed, Debian's.
+# Built into the binary: nginx's whole source is needed, Debian's, and minutes:
+# part of the proofs in full.
 
 STATIC = $(BUILD)/static/nginx
 

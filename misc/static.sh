@@ -40,7 +40,7 @@ cd source
 
 ./configure --add-module="$TOP" --with-threads --with-http_v2_module \
     --with-http_ssl_module --without-http_rewrite_module --without-pcre \
-    --without-http_gzip_module --with-cc-opt="-O1" > configure.log 2>&1 \
+    --without-http_gzip_module --with-cc-opt="-O0" > configure.log 2>&1 \
     || { tail -20 configure.log >&2; exit 1; }
 
 make -s -j "$(nproc)" > make.log 2>&1 || { tail -30 make.log >&2; exit 1; }

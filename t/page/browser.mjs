@@ -12,6 +12,7 @@ export const BASE = (process.env.BASE_URL ?? '').replace(/\/$/, '');
 
 const PATIENCE = 1000 * (process.env.ANALYTICS_TIMEOUT ?? 30);
 const SHOTS = process.env.SCREENSHOTS;
+const VIEWPORT = { width: 1280, height: 900 };
 
 let browser;
 
@@ -33,29 +34,63 @@ export async function open() {
 
 export const close = () => browser?.close();
 
-/*
- * Calls test(page, complaints) with a page of its own, which must not have
- * complained by the end.  A test that provokes complaints empties the list.
- */
-export async function visit(path, options, test) {
-    const context = await browser.newContext({
-        viewport: { width: 1280, height: 900 },
-        ...options,
-    });
+/* the pages that are to be had again, by their options */
+const idle = new Map();
+
+async function take(key, options) {
+    const page = idle.get(key);
+
+    if (page) {
+        idle.delete(key);
+        return page;
+    }
+
+    const context = await browser.newContext({ viewport: VIEWPORT, ...options });
 
     context.setDefaultTimeout(PATIENCE);
 
-    try {
-        const page = await context.newPage();
-        const complaints = [];
+    return context.newPage();
+}
 
-        watch(page, complaints);
-        await options.before?.(page);
+/* A page is left as if it were new. */
+async function giveBack(key, page, options) {
+    await page.unrouteAll();
+    await page.evaluate(() => {
+        localStorage.clear();
+        sessionStorage.clear();
+    });
+    await page.context().clearCookies();
+    await page.goto('about:blank');
+    await page.setViewportSize(options.viewport ?? VIEWPORT);
+    page.removeAllListeners();
+
+    idle.set(key, page);
+}
+
+/*
+ * Calls test(page, complaints) with a page that must not have complained by
+ * the end.  A test that provokes complaints empties the list.  Pages are used
+ * again, as a new one costs seconds; not those that options.before has changed
+ * before they were loaded, nor those of tests that failed.
+ */
+export async function visit(path, { before, ...options }, test) {
+    const key = JSON.stringify(options);
+    const page = await take(before ? null : key, options);
+    const complaints = [];
+    let well = false;
+
+    watch(page, complaints);
+
+    try {
+        await before?.(page);
         await page.goto(BASE + path);
         await test(page, complaints);
         assert.deepEqual(complaints, [], 'the page complained');
+        well = !before;
     } finally {
-        await context.close();
+        await (well
+            ? giveBack(key, page, options)
+            : page.context().close());
     }
 }
 

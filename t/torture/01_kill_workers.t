@@ -19,7 +19,7 @@ my $FAULTY = $ENV{ANALYTICS_FAULTY}
 
 
 subtest 'a worker every 100 ms' => sub {
-    my $kills  = long() ? 100 : 20;
+    my $kills  = long() ? 100 : 12;
     my $nginx  = Analytics::Torture->new->start;
     my $sender = $nginx->sender(clients => 6, pause => 0.01)->start;
 

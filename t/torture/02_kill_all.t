@@ -11,7 +11,7 @@ use Time::HiRes qw(sleep);
 
 use Analytics::Torture;
 
-my $ROUNDS = long() ? 50 : 9;
+my $ROUNDS = long() ? 50 : 6;
 
 for my $sync ('1s', 'always', 'off') {
     subtest "sync $sync" => sub {

@@ -11,7 +11,7 @@ use Time::HiRes qw(sleep);
 
 use Analytics::Torture;
 
-my $RELOADS = long() ? 150 : 20;
+my $RELOADS = long() ? 150 : 12;
 
 my $nginx  = Analytics::Torture->new(zone => '16m')->start;
 my $sender = $nginx->sender(clients => 6, pause => 0.01)->start;

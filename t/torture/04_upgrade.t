@@ -11,7 +11,7 @@ use Test::More;
 use Analytics::Test;
 use Analytics::Torture;
 
-my $UPGRADES = long() ? 20 : 3;
+my $UPGRADES = long() ? 20 : 2;
 
 # nginx would start the new binary without the sanitizers
 
@@ -20,7 +20,7 @@ my $nginx = Analytics::Torture->new(daemon => 1, main => $ENV{ANALYTICS_PRELOAD}
 
 # they keep the log busy: a question seldom finds its lock free
 
-my $sender = $nginx->sender(clients => 6)->start;
+my $sender = $nginx->sender(clients => 6, pause => 0.002)->start;
 
 
 sub master {

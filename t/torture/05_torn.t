@@ -196,7 +196,7 @@ my @flips = map {
     my $at   = 128 + int rand((-s "$pristine/$file") - 128);
 
     [ $file, $at, int rand 8 ]
-} 1 .. (long() ? 400 : 40);
+} 1 .. (long() ? 400 : 25);
 
 push @flips, map { [ $last, $_->{offset} + int rand $_->{length}, int rand 8 ] }
     long() ? @records : @records[0, -1];

@@ -34,7 +34,7 @@ plan skip_all => 'no module with fault points'
 
 my $LEAST = 512;
 
-my @SIZES = ([1, 200, 400, 0], [1, 1, 1, 0]);
+my @SIZES = ([1, 60, 120, 0], [1, 1, 1, 0]);
 my $kills = 0;
 
 

@@ -30,7 +30,7 @@ $nginx->start;
 
 my $dir    = $nginx->data;
 my $sender = $nginx->sender(clients => 2, pause => 0.3,
-    sizes => [[1, 100, 300, 0], [1, 1, 1, 0]])->start;
+    sizes => [[1, 30, 80, 0], [1, 1, 1, 0]])->start;
 
 my ($kills, $victims) = (0, 0);
 
@@ -155,7 +155,7 @@ sub erased {
 }
 
 
-ok $nginx->more(2000), 'there is a load';
+ok $nginx->more(500), 'there is a load';
 
 my @ROUNDS = (['erasing.renamed'], ['erase.item'],
     ['erase.item', 'erasing.renamed'], ['erase.begin'],
