@@ -15,6 +15,7 @@
 #include "ngx_http_analytics_metrics.h"
 #include "ngx_analytics_hll.h"
 #include "ngx_analytics_point.h"
+#include "ngx_analytics_real.h"
 #include "ngx_analytics_tally.h"
 #include "ngx_analytics_time.h"
 
@@ -574,27 +575,28 @@ u_char *
 ngx_http_analytics_value_format(u_char *p, ngx_http_analytics_value_t *value,
     const char *none)
 {
-    int       n, digits;
-    int64_t   whole;
-    uint32_t  nano;
+    u_char    *last;
+    int64_t    whole;
+    uint32_t   nano;
 
-    if (value->kind == NGX_HTTP_ANALYTICS_NONE) {
+    /* digits that are right; what was sent reads back to it */
+
+    switch (value->kind) {
+
+    case NGX_HTTP_ANALYTICS_NONE:
         return ngx_cpymem(p, none, ngx_strlen(none));
-    }
 
-    if (value->kind != NGX_HTTP_ANALYTICS_NUMBER) {
+    case NGX_HTTP_ANALYTICS_REAL:
+        return ngx_analytics_real_format(p, value->real, 15);
 
-        /* digits that are right; what was sent reads back to it */
+    case NGX_HTTP_ANALYTICS_SENT:
+        return ngx_analytics_real_exact(p, value->real);
 
-        digits = (value->kind == NGX_HTTP_ANALYTICS_ESTIMATE) ? 5 : 15;
+    case NGX_HTTP_ANALYTICS_ESTIMATE:
+        return ngx_analytics_real_format(p, value->real, 5);
 
-        do {
-            n = snprintf((char *) p, NGX_HTTP_ANALYTICS_VALUE_LEN, "%.*g",
-                         digits, value->real);
-        } while (value->kind == NGX_HTTP_ANALYTICS_SENT && digits++ < 17
-                 && strtod((char *) p, NULL) != value->real);
-
-        return p + n;
+    default: /* NGX_HTTP_ANALYTICS_NUMBER */
+        break;
     }
 
     whole = value->whole;
@@ -619,13 +621,16 @@ ngx_http_analytics_value_format(u_char *p, ngx_http_analytics_value_t *value,
         return p;
     }
 
-    n = snprintf((char *) p, sizeof(".123456789"), ".%09u", nano);
+    /* the digits behind a 1, which the point takes the place of */
 
-    while (p[n - 1] == '0') {
-        n--;
+    last = ngx_analytics_uint_format(p, NGX_ANALYTICS_NANO + nano);
+    *p = '.';
+
+    while (last[-1] == '0') {
+        last--;
     }
 
-    return p + n;
+    return last;
 }
 
 
