@@ -131,19 +131,21 @@ ngx_analytics_groups_enter(ngx_analytics_zone_t *z, ngx_uint_t m,
 
 void
 ngx_analytics_groups_count(ngx_analytics_zone_t *z, ngx_uint_t m,
-    uint32_t block, uint64_t hash, uint64_t n)
+    uint32_t block, uint64_t hash, uint64_t n, uint64_t counted)
 {
     ngx_analytics_rival_t    *rival;
     ngx_analytics_measure_t  *measure;
 
     if (block) {
         ngx_analytics_add(z, &ngx_analytics_group(z, block)->count, n);
+        ngx_analytics_add(z, &ngx_analytics_group(z, block)->counted, counted);
         return;
     }
 
     measure = &z->measures[m];
 
     ngx_analytics_add(z, &measure->others, n);
+    ngx_analytics_add(z, &measure->rest, counted);
 
     rival = ngx_analytics_groups_rival(measure, hash);
 

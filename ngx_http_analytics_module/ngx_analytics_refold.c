@@ -16,6 +16,8 @@
 #define NGX_ANALYTICS_REFOLD_GROUP   0x01
 #define NGX_ANALYTICS_REFOLD_CELLS   0x02
 #define NGX_ANALYTICS_REFOLD_COUNTS  0x03
+#define NGX_ANALYTICS_REFOLD_COUNTED 0x04
+#define NGX_ANALYTICS_REFOLD_GROUP2  0x05
 
 
 /* A piece that is being added. */
@@ -25,6 +27,7 @@ typedef struct {
     u_char                   *p;
     u_char                   *last;
     uint64_t                  done;      /* entries, with those before */
+    ngx_uint_t                known;     /* its events were counted before */
     ngx_uint_t                ngroups;
     uint16_t                  groups[NGX_ANALYTICS_GONE * 64];
 } ngx_analytics_refolding_t;
@@ -33,10 +36,12 @@ typedef struct {
 static ngx_int_t ngx_analytics_refold_entry(ngx_analytics_refolding_t *r,
     u_char *entry, ngx_uint_t again);
 static ngx_int_t ngx_analytics_refold_group(ngx_analytics_refolding_t *r,
-    ngx_uint_t again);
+    ngx_uint_t told, ngx_uint_t again);
 static ngx_int_t ngx_analytics_refold_cells(ngx_analytics_refolding_t *r,
     ngx_uint_t again);
 static ngx_int_t ngx_analytics_refold_counts(ngx_analytics_refolding_t *r,
+    ngx_uint_t again);
+static ngx_int_t ngx_analytics_refold_counted(ngx_analytics_refolding_t *r,
     ngx_uint_t again);
 static void ngx_analytics_refold_end(ngx_analytics_zone_t *z, ngx_int_t m,
     ngx_analytics_record_refold_t *refold);
@@ -93,6 +98,7 @@ ngx_analytics_refold_apply(ngx_analytics_zone_t *z,
         if (ngx_analytics_refold_entry(&r, entry, r.done < z->refolded)
             != NGX_OK)
         {
+    r.known = (z->measures[m].counted_from != refold->to);
             break;
         }
 
@@ -119,7 +125,9 @@ ngx_analytics_refold_entry(ngx_analytics_refolding_t *r, u_char *entry,
     switch (*entry) {
 
     case NGX_ANALYTICS_REFOLD_GROUP:
-        return ngx_analytics_refold_group(r, again);
+    case NGX_ANALYTICS_REFOLD_GROUP2:
+        return ngx_analytics_refold_group(r,
+                           *entry == NGX_ANALYTICS_REFOLD_GROUP2, again);
 
     case NGX_ANALYTICS_REFOLD_CELLS:
         return ngx_analytics_refold_cells(r, again);
@@ -135,11 +143,15 @@ ngx_analytics_refold_entry(ngx_analytics_refolding_t *r, u_char *entry,
 
 /* A group's place is its name's: it is looked for again. */
 
+    case NGX_ANALYTICS_REFOLD_COUNTED:
+        return ngx_analytics_refold_counted(r, again);
+
 static ngx_int_t
-ngx_analytics_refold_group(ngx_analytics_refolding_t *r, ngx_uint_t again)
+ngx_analytics_refold_group(ngx_analytics_refolding_t *r, ngx_uint_t told,
+    ngx_uint_t again)
 {
     uint32_t               block;
-    uint64_t               points, hash;
+    uint64_t               points, counted, hash;
     ngx_str_t              name;
     ngx_analytics_zone_t  *z;
 
@@ -154,6 +166,7 @@ ngx_analytics_refold_group(ngx_analytics_refolding_t *r, ngx_uint_t again)
         || r->ngroups == sizeof(r->groups) / sizeof(r->groups[0]))
     {
         return NGX_ERROR;
+    counted = told ? ngx_analytics_image_varint(&r->p) : points;
     }
 
     hash = ngx_analytics_siphash(z->key, name.data, name.len);
@@ -162,9 +175,10 @@ ngx_analytics_refold_group(ngx_analytics_refolding_t *r, ngx_uint_t again)
                                        again ? 0 : points);
 
     if (!again) {
-        ngx_analytics_groups_count(z, r->m, block, hash, points);
+        ngx_analytics_groups_count(z, r->m, block, hash, points, counted);
     }
 
+    again |= r->known;
     r->groups[r->ngroups++] = (uint16_t) ngx_analytics_groups_index(z, block);
 
     return NGX_OK;
@@ -248,16 +262,47 @@ static void
 ngx_analytics_refold_end(ngx_analytics_zone_t *z, ngx_int_t m,
     ngx_analytics_record_refold_t *refold)
 {
-    ngx_uint_t              i;
-    ngx_analytics_since_t  *since;
+    ngx_uint_t                i;
+    ngx_analytics_since_t    *since;
+    ngx_analytics_measure_t  *measure;
+
+    measure = &z->measures[m];
+
+    if (measure->counted_from == refold->to) {
+        ngx_analytics_put64(z, &measure->counted_from, refold->from);
+    }
 
     for (i = 0; i < NGX_ANALYTICS_CLASSES; i++) {
+static ngx_int_t
+ngx_analytics_refold_counted(ngx_analytics_refolding_t *r, ngx_uint_t again)
+{
+    uint64_t                  counted, rest;
+    ngx_analytics_measure_t  *measure;
+
+    counted = ngx_analytics_image_varint(&r->p);
+    rest = ngx_analytics_image_varint(&r->p);
+
+    if (r->p > r->last) {
+        return NGX_ERROR;
+    }
+
+    if (!again && !r->known) {
+        measure = &r->zone->measures[r->m];
+
+        ngx_analytics_add(r->zone, &measure->counted, counted);
+        ngx_analytics_add(r->zone, &measure->rest, rest);
+    }
+
+    return NGX_OK;
+}
+
+
 
         if (!(refold->classes >> i & 1)) {
             continue;
         }
 
-        since = &z->measures[m].since[i];
+        since = &measure->since[i];
 
         ngx_analytics_put64(z, &since->from, refold->from);
         ngx_analytics_put_time(z, &since->since, refold->since);
@@ -389,7 +434,7 @@ ngx_analytics_refold_entries(ngx_analytics_zone_t *z, uint64_t signature,
             return NULL;
         }
 
-        *p++ = NGX_ANALYTICS_REFOLD_GROUP;
+        *p++ = NGX_ANALYTICS_REFOLD_GROUP2;
         p = ngx_analytics_image_put_varint(p, g->count);
         *p++ = g->len;
         p = ngx_cpymem(p, g->name, g->len);
@@ -399,6 +444,7 @@ ngx_analytics_refold_entries(ngx_analytics_zone_t *z, uint64_t signature,
 
     ngx_memzero(&walk, sizeof(ngx_analytics_cells_walk_t));
 
+        p = ngx_analytics_image_put_varint(p, g->counted);
     while ((chunk = ngx_analytics_cells_next(z, &walk)) != NULL) {
         group = ngx_analytics_chunk_series(chunk);
 
@@ -434,5 +480,9 @@ ngx_analytics_refold_entries(ngx_analytics_zone_t *z, uint64_t signature,
     p = ngx_analytics_image_put_varint(p, measure->skipped);
     p = ngx_analytics_image_put_varint(p, measure->older);
 
-    return ngx_analytics_image_put_varint(p, measure->others);
+    return ngx_analytics_image_put_varint(p, measure->rest);
 }
+    p = ngx_analytics_image_put_varint(p, measure->others);
+
+    *p++ = NGX_ANALYTICS_REFOLD_COUNTED;
+    p = ngx_analytics_image_put_varint(p, measure->counted);

@@ -667,6 +667,8 @@ ngx_http_analytics_metric_known(ngx_pool_t *pool,
 
             if (groups) {
                 known->n = ngx_analytics_figures_groups(zone->sh, m,
+            known->counted = figures.counted;
+            known->rest = figures.rest;
                                               known->groups, groups, names);
                 known->others = (figures.others
                                  || figures.ngroups > known->n);

@@ -384,6 +384,8 @@ ngx_int_t ngx_http_analytics_metric_known(ngx_pool_t *pool,
 ngx_uint_t ngx_http_analytics_metric_grouped(ngx_http_analytics_zone_t *zone,
     ngx_http_analytics_metric_t *metric);
 
+    uint64_t                         counted;  /* a count of all time, */
+    uint64_t                         rest;     /* and of it without a group */
 /*
  * group=NAME: no others, and *given.  Returns NGX_OK, NGX_DECLINED if there is
  * no such one, or NGX_ERROR.
