@@ -565,6 +565,7 @@ subtest 'what cannot be configured' => sub {
         ['metric a sessions type=t;',       'it is of all users'],
         ['metric a count; metric a count;', 'already declared'],
         ['timezone Europe/Nowhere;',        'invalid time zone'],
+        ['timezone right/Europe/Berlin;',   'invalid time zone'],
         ['timezone UTC; timezone UTC;',     'duplicate'],
         ['session 0s;',                     'invalid time of "session"'],
         ['table t nothing;',                'unknown metric "nothing"'],
