@@ -321,7 +321,11 @@ ngx_analytics_groups_add(ngx_analytics_zone_t *z, ngx_uint_t m,
 }
 
 
-/* There are fewer than 2000, also with those that were given up. */
+/*
+ * There are fewer than 2000, also with those that were given up.  The one that
+ * follows that of who came last is taken, so that what was free a moment ago
+ * is the last to be another's: somebody may still be reading by it.
+ */
 
 static ngx_uint_t
 ngx_analytics_groups_free_index(ngx_analytics_zone_t *z,
@@ -342,12 +346,13 @@ ngx_analytics_groups_free_index(ngx_analytics_zone_t *z,
         }
     }
 
-    for (i = NGX_ANALYTICS_GROUP_FIRST;
-         used[i / 64] >> (i % 64) & 1;
-         i++)
-    {
-        /* void */
-    }
+    i = measure->groups ? ngx_analytics_group(z, measure->groups)->index : 0;
+
+    do {
+        i = (i + 1) % (NGX_ANALYTICS_GONE * 64);
+        i = ngx_max(i, NGX_ANALYTICS_GROUP_FIRST);
+
+    } while (used[i / 64] >> (i % 64) & 1);
 
     return i;
 }
