@@ -76,7 +76,15 @@ ngx_analytics_refold_apply(ngx_analytics_zone_t *z,
 
     if (copy == NULL) {
 
-        /* what is lacking is told, and nobody tries it again */
+        /*
+         * What is lacking is told, and is tried again; but if a part of it was
+         * added before, that must not be added once more.
+         */
+
+        if (z->refolded) {
+            ngx_analytics_put32(z, &z->measures[m].inexact, 1);
+            ngx_analytics_refold_end(z, m, refold);
+        }
 
         return;
     }
@@ -90,6 +98,7 @@ ngx_analytics_refold_apply(ngx_analytics_zone_t *z,
     r.last = copy + refold->entries.len;
     r.done = 0;
     r.ngroups = NGX_ANALYTICS_GROUP_FIRST;
+    r.known = (z->measures[m].counted_from != refold->to);
 
     while (r.p < r.last) {
         entry = r.p;
@@ -98,7 +107,6 @@ ngx_analytics_refold_apply(ngx_analytics_zone_t *z,
         if (ngx_analytics_refold_entry(&r, entry, r.done < z->refolded)
             != NGX_OK)
         {
-    r.known = (z->measures[m].counted_from != refold->to);
             break;
         }
 
@@ -135,6 +143,9 @@ ngx_analytics_refold_entry(ngx_analytics_refolding_t *r, u_char *entry,
     case NGX_ANALYTICS_REFOLD_COUNTS:
         return ngx_analytics_refold_counts(r, again);
 
+    case NGX_ANALYTICS_REFOLD_COUNTED:
+        return ngx_analytics_refold_counted(r, again);
+
     default:
         return NGX_ERROR;
     }
@@ -142,9 +153,6 @@ ngx_analytics_refold_entry(ngx_analytics_refolding_t *r, u_char *entry,
 
 
 /* A group's place is its name's: it is looked for again. */
-
-    case NGX_ANALYTICS_REFOLD_COUNTED:
-        return ngx_analytics_refold_counted(r, again);
 
 static ngx_int_t
 ngx_analytics_refold_group(ngx_analytics_refolding_t *r, ngx_uint_t told,
@@ -158,6 +166,7 @@ ngx_analytics_refold_group(ngx_analytics_refolding_t *r, ngx_uint_t told,
     z = r->zone;
 
     points = ngx_analytics_image_varint(&r->p);
+    counted = told ? ngx_analytics_image_varint(&r->p) : points;
     name.len = *r->p++;
     name.data = r->p;
     r->p += name.len;
@@ -166,10 +175,10 @@ ngx_analytics_refold_group(ngx_analytics_refolding_t *r, ngx_uint_t told,
         || r->ngroups == sizeof(r->groups) / sizeof(r->groups[0]))
     {
         return NGX_ERROR;
-    counted = told ? ngx_analytics_image_varint(&r->p) : points;
     }
 
     hash = ngx_analytics_siphash(z->key, name.data, name.len);
+    again |= r->known;
 
     block = ngx_analytics_groups_enter(z, r->m, &name, hash,
                                        again ? 0 : points);
@@ -178,7 +187,6 @@ ngx_analytics_refold_group(ngx_analytics_refolding_t *r, ngx_uint_t told,
         ngx_analytics_groups_count(z, r->m, block, hash, points, counted);
     }
 
-    again |= r->known;
     r->groups[r->ngroups++] = (uint16_t) ngx_analytics_groups_index(z, block);
 
     return NGX_OK;
@@ -258,21 +266,6 @@ ngx_analytics_refold_counts(ngx_analytics_refolding_t *r, ngx_uint_t again)
 }
 
 
-static void
-ngx_analytics_refold_end(ngx_analytics_zone_t *z, ngx_int_t m,
-    ngx_analytics_record_refold_t *refold)
-{
-    ngx_uint_t                i;
-    ngx_analytics_since_t    *since;
-    ngx_analytics_measure_t  *measure;
-
-    measure = &z->measures[m];
-
-    if (measure->counted_from == refold->to) {
-        ngx_analytics_put64(z, &measure->counted_from, refold->from);
-    }
-
-    for (i = 0; i < NGX_ANALYTICS_CLASSES; i++) {
 static ngx_int_t
 ngx_analytics_refold_counted(ngx_analytics_refolding_t *r, ngx_uint_t again)
 {
@@ -297,6 +290,21 @@ ngx_analytics_refold_counted(ngx_analytics_refolding_t *r, ngx_uint_t again)
 }
 
 
+static void
+ngx_analytics_refold_end(ngx_analytics_zone_t *z, ngx_int_t m,
+    ngx_analytics_record_refold_t *refold)
+{
+    ngx_uint_t                i;
+    ngx_analytics_since_t    *since;
+    ngx_analytics_measure_t  *measure;
+
+    measure = &z->measures[m];
+
+    if (measure->counted_from == refold->to) {
+        ngx_analytics_put64(z, &measure->counted_from, refold->from);
+    }
+
+    for (i = 0; i < NGX_ANALYTICS_CLASSES; i++) {
 
         if (!(refold->classes >> i & 1)) {
             continue;
@@ -436,6 +444,7 @@ ngx_analytics_refold_entries(ngx_analytics_zone_t *z, uint64_t signature,
 
         *p++ = NGX_ANALYTICS_REFOLD_GROUP2;
         p = ngx_analytics_image_put_varint(p, g->count);
+        p = ngx_analytics_image_put_varint(p, g->counted);
         *p++ = g->len;
         p = ngx_cpymem(p, g->name, g->len);
 
@@ -444,7 +453,6 @@ ngx_analytics_refold_entries(ngx_analytics_zone_t *z, uint64_t signature,
 
     ngx_memzero(&walk, sizeof(ngx_analytics_cells_walk_t));
 
-        p = ngx_analytics_image_put_varint(p, g->counted);
     while ((chunk = ngx_analytics_cells_next(z, &walk)) != NULL) {
         group = ngx_analytics_chunk_series(chunk);
 
@@ -479,10 +487,10 @@ ngx_analytics_refold_entries(ngx_analytics_zone_t *z, uint64_t signature,
     *p++ = NGX_ANALYTICS_REFOLD_COUNTS;
     p = ngx_analytics_image_put_varint(p, measure->skipped);
     p = ngx_analytics_image_put_varint(p, measure->older);
-
-    return ngx_analytics_image_put_varint(p, measure->rest);
-}
     p = ngx_analytics_image_put_varint(p, measure->others);
 
     *p++ = NGX_ANALYTICS_REFOLD_COUNTED;
     p = ngx_analytics_image_put_varint(p, measure->counted);
+
+    return ngx_analytics_image_put_varint(p, measure->rest);
+}
