@@ -102,6 +102,26 @@ ngx_http_analytics_column(ngx_pool_t *pool, ngx_http_analytics_column_t *c)
 }
 
 
+ngx_int_t
+ngx_http_analytics_column_ready(ngx_pool_t *pool,
+    ngx_http_analytics_column_t *c)
+{
+    size_t  size;
+
+    if (c->scratch) {
+        return NGX_OK;
+    }
+
+    size = (c->metric->what == NGX_HTTP_ANALYTICS_QUANTILE)
+           ? 2 * sizeof(ngx_analytics_figures_sketch_t)
+           : 2 * NGX_ANALYTICS_UNIQUES_SIZE;
+
+    c->scratch = ngx_pcalloc(pool, size);
+
+    return c->scratch ? NGX_OK : NGX_ERROR;
+}
+
+
 const char *
 ngx_http_analytics_column_interval(ngx_http_analytics_metric_t *metric,
     ngx_http_analytics_buckets_t *b)
@@ -345,14 +365,8 @@ ngx_http_analytics_column_quantiles(ngx_pool_t *pool,
     ngx_uint_t                       i, n;
     ngx_analytics_figures_sketch_t  *sketch, *total;
 
-    if (c->scratch == NULL) {
-        c->scratch = ngx_palloc(pool,
-                                2 * sizeof(ngx_analytics_figures_sketch_t));
-        if (c->scratch == NULL) {
-            return NGX_ERROR;
-        }
-
-        ngx_memzero(c->scratch, 2 * sizeof(ngx_analytics_figures_sketch_t));
+    if (ngx_http_analytics_column_ready(pool, c) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     sketch = c->scratch;
@@ -457,12 +471,8 @@ ngx_http_analytics_column_uniques(ngx_pool_t *pool,
     int64_t      cell;
     ngx_uint_t   i, j, n;
 
-    if (c->scratch == NULL) {
-        c->scratch = ngx_palloc(pool, 2 * NGX_ANALYTICS_UNIQUES_SIZE);
-
-        if (c->scratch == NULL) {
-            return NGX_ERROR;
-        }
+    if (ngx_http_analytics_column_ready(pool, c) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     registers = c->scratch;
