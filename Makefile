@@ -193,7 +193,7 @@ UNIT = $(BUILD)/unit
 TESTS = $(patsubst t/unit/%.c,$(UNIT)/%,$(wildcard t/unit/*.c))
 PORTABLE = $(patsubst %,$(UNIT)/portable_%,json json_walk json_text writer)
 SCANNER = ngx_analytics_json.c ngx_analytics_json_text.c \
-	ngx_analytics_writer.c ngx_analytics_time.c
+	ngx_analytics_writer.c ngx_analytics_real.c ngx_analytics_time.c
 
 $(UNIT)/portable_%: t/unit/%.c $(wildcard t/unit/*.h) \
 		$(call objects,portable,$(SCANNER))

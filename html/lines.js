@@ -37,12 +37,14 @@ export function lines(place, { label, value = number }) {
         }
 
         const [from, to] = [instants[0], instants[instants.length - 1]];
-        const most = d3.max(all(), (one) => d3.max(one.rows,
-            (row) => row.high ?? row.value));
+        const least = Math.min(0, d3.min(all(), (one) => d3.min(one.rows,
+            (row) => row.low ?? row.value)) ?? 0);
+        const most = Math.max(0, d3.max(all(), (one) => d3.max(one.rows,
+            (row) => row.high ?? row.value)) ?? 0);
 
         ({ x, y } = layout({ from, to: Math.max(to, from + shown.step),
-                             step: shown.step, width, whole: false,
-                             most: most || 1 }));
+                             step: shown.step, width, whole: false, least,
+                             most: most || (least ? 0 : 1) }));
 
         svg.attr('aria-valuemin', 1).attr('aria-valuemax', instants.length)
             .attr('aria-valuenow', instants.length)

@@ -120,8 +120,8 @@ export function fitted(place, draw) {
 
 /*
  * The axes of a chart over time, behind what it draws.  Returns a function
- * that lays them out for values from low to most and instants from one to
- * another, and returns { x, y, left }.
+ * that lays them out for values from least to most, 0 among them, and instants
+ * from one to another, and returns { x, y, left }.
  */
 
 function timeTick(ms, step) {
@@ -171,9 +171,9 @@ export function axes(svg) {
             .text((ms) => timeTick(ms, step));
     };
 
-    return ({ from, to, step, most, width, whole }) => {
-        const y = d3.scaleLinear([0, most], [TALL - MARGIN.bottom, MARGIN.top])
-            .nice(4);
+    return ({ from, to, step, least = 0, most, width, whole }) => {
+        const y = d3.scaleLinear([least, most],
+            [TALL - MARGIN.bottom, MARGIN.top]).nice(4);
         const levels = y.ticks(4)
             .filter((level) => !whole || Number.isInteger(level));
         const left = 12 + 7.5 * Math.max(...levels.map(

@@ -39,6 +39,8 @@ ngx_analytics_figures(ngx_analytics_zone_t *z, uint64_t signature,
     figures->since = 0;
     figures->skipped = measure->skipped;
     figures->others = measure->others;
+    figures->rest = measure->rest;
+    figures->counted = measure->counted;
     figures->ngroups = measure->ngroups;
     figures->inexact = (measure->inexact != 0);
 
@@ -75,6 +77,7 @@ ngx_analytics_figures_groups(ngx_analytics_zone_t *z, ngx_uint_t m,
         ngx_memcpy(groups[i].name.data, group->name, group->len);
 
         groups[i].points = group->count;
+        groups[i].counted = group->counted;
         groups[i].error = group->error;
         groups[i].index = group->index;
         i++;

@@ -29,6 +29,8 @@ typedef struct {
     int64_t         since;             /* when that was received */
     uint64_t        skipped;           /* values that were no numbers */
     uint64_t        others;            /* points of groups without a place */
+    uint64_t        counted;           /* what a count of all time is, */
+    uint64_t        rest;              /* and of it without a group */
     ngx_uint_t      ngroups;
     unsigned        inexact:1;         /* something found no room */
 } ngx_analytics_figures_t;
@@ -37,6 +39,7 @@ typedef struct {
 typedef struct {
     ngx_str_t       name;              /* in names; empty: no group */
     uint64_t        points;
+    uint64_t        counted;           /* those in its count of all time */
     uint64_t        error;             /* how many of them may lack */
     ngx_uint_t      index;             /* in series */
 } ngx_analytics_figures_group_t;

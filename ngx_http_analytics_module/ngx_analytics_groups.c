@@ -131,19 +131,21 @@ ngx_analytics_groups_enter(ngx_analytics_zone_t *z, ngx_uint_t m,
 
 void
 ngx_analytics_groups_count(ngx_analytics_zone_t *z, ngx_uint_t m,
-    uint32_t block, uint64_t hash, uint64_t n)
+    uint32_t block, uint64_t hash, uint64_t n, uint64_t counted)
 {
     ngx_analytics_rival_t    *rival;
     ngx_analytics_measure_t  *measure;
 
     if (block) {
         ngx_analytics_add(z, &ngx_analytics_group(z, block)->count, n);
+        ngx_analytics_add(z, &ngx_analytics_group(z, block)->counted, counted);
         return;
     }
 
     measure = &z->measures[m];
 
     ngx_analytics_add(z, &measure->others, n);
+    ngx_analytics_add(z, &measure->rest, counted);
 
     rival = ngx_analytics_groups_rival(measure, hash);
 
@@ -319,7 +321,11 @@ ngx_analytics_groups_add(ngx_analytics_zone_t *z, ngx_uint_t m,
 }
 
 
-/* There are fewer than 2000, also with those that were given up. */
+/*
+ * There are fewer than 2000, also with those that were given up.  The one that
+ * follows that of who came last is taken, so that what was free a moment ago
+ * is the last to be another's: somebody may still be reading by it.
+ */
 
 static ngx_uint_t
 ngx_analytics_groups_free_index(ngx_analytics_zone_t *z,
@@ -340,12 +346,13 @@ ngx_analytics_groups_free_index(ngx_analytics_zone_t *z,
         }
     }
 
-    for (i = NGX_ANALYTICS_GROUP_FIRST;
-         used[i / 64] >> (i % 64) & 1;
-         i++)
-    {
-        /* void */
-    }
+    i = measure->groups ? ngx_analytics_group(z, measure->groups)->index : 0;
+
+    do {
+        i = (i + 1) % (NGX_ANALYTICS_GONE * 64);
+        i = ngx_max(i, NGX_ANALYTICS_GROUP_FIRST);
+
+    } while (used[i / 64] >> (i % 64) & 1);
 
     return i;
 }

@@ -48,6 +48,8 @@ static void ngx_analytics_image_write_hll(ngx_analytics_zone_t *z,
     ngx_analytics_image_out_t *out);
 static void ngx_analytics_image_write_measures(ngx_analytics_zone_t *z,
     ngx_analytics_image_out_t *out);
+static void ngx_analytics_image_write_counted(ngx_analytics_zone_t *z,
+    ngx_analytics_image_out_t *out);
 static void ngx_analytics_image_write_groups(ngx_analytics_zone_t *z,
     ngx_analytics_image_out_t *out);
 static void ngx_analytics_image_write_cells(ngx_analytics_zone_t *z,
@@ -85,6 +87,7 @@ ngx_analytics_image_write(ngx_analytics_zone_t *z, u_char *buf,
     ngx_analytics_image_write_types(z, &out);
     ngx_analytics_image_write_hll(z, &out);
     ngx_analytics_image_write_measures(z, &out);
+    ngx_analytics_image_write_counted(z, &out);
     ngx_analytics_image_write_groups(z, &out);
     ngx_analytics_image_write_cells(z, &out);
     ngx_analytics_image_write_users(z, &out);
@@ -273,6 +276,34 @@ ngx_analytics_image_write_measures(ngx_analytics_zone_t *z,
 
 
 static void
+ngx_analytics_image_write_counted(ngx_analytics_zone_t *z,
+    ngx_analytics_image_out_t *out)
+{
+    u_char                   *p;
+    ngx_uint_t                i;
+    ngx_analytics_measure_t  *m;
+
+    for (i = 0; i < NGX_ANALYTICS_MEASURES; i++) {
+        m = &z->measures[i];
+
+        if (!ngx_analytics_measure_used(m)) {
+            continue;
+        }
+
+        p = ngx_analytics_image_room(out, "cntd");
+
+        if (p == NULL) {
+            return;
+        }
+
+        p = ngx_analytics_image_put(p, m->counted, 8);
+        p = ngx_analytics_image_put(p, m->rest, 8);
+        out->pos = ngx_analytics_image_put(p, m->counted_from, 8);
+    }
+}
+
+
+static void
 ngx_analytics_image_write_groups(ngx_analytics_zone_t *z,
     ngx_analytics_image_out_t *out)
 {
@@ -292,7 +323,7 @@ ngx_analytics_image_write_groups(ngx_analytics_zone_t *z,
         for (n = z->measures[i].groups; n; n = group->link) {
             group = ngx_analytics_group(z, n);
 
-            p = ngx_analytics_image_room(out, "grup");
+            p = ngx_analytics_image_room(out, "grps");
 
             if (p == NULL) {
                 return;
@@ -303,6 +334,7 @@ ngx_analytics_image_write_groups(ngx_analytics_zone_t *z,
             *p++ = (group->pass != 0);
             p = ngx_analytics_image_put_varint(p, group->count);
             p = ngx_analytics_image_put_varint(p, group->error);
+            p = ngx_analytics_image_put_varint(p, group->counted);
             *p++ = group->len;
             out->pos = ngx_cpymem(p, group->name, group->len);
         }

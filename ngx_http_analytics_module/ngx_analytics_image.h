@@ -46,11 +46,18 @@
  *             4  groups that have a place
  *             8  points of the group that has the fewest, or fewer
  *
- *     "grup"  groups: entries of
+ *     "cntd"  of each of them, in the same order:
+ *             8  what was counted of all time
+ *             8  of that what had no group when it came
+ *             8  number of the first event in it
+ *             without it, which older ones lack: as much as is in days
+ *
+ *     "grps"  groups: entries of
  *             *  number of the measure, and index in it
  *             1  0, or 1: it is being given up
- *             *  points, and how many may lack
+ *             *  points, how many may lack, and what was counted
  *             1  length of the name, and the name
+ *             Older ones have "grup", without what was counted: the points.
  *
  *     "cell"  chunks of time cells, of each level the oldest period first:
  *             1  level: 0 minutes, 1 hours, 2 sketches by hour, 3 distinct
@@ -116,6 +123,7 @@
 #define NGX_ANALYTICS_IMAGE_ZONE     ((NGX_ANALYTICS_IMAGE_WORDS + 24) * 8)
 #define NGX_ANALYTICS_IMAGE_MEASURE                                           \
     (8 + 4 + 4 + 2 * 8 * NGX_ANALYTICS_CLASSES + 3 * 8 + 4 + 4 + 8)
+#define NGX_ANALYTICS_IMAGE_COUNTED  24
 #define NGX_ANALYTICS_IMAGE_KEY      44
 
 #define NGX_ANALYTICS_IMAGE_TOUCHED  0x01
@@ -138,6 +146,7 @@ typedef struct {
 
     ngx_uint_t                   ntypes;
     ngx_uint_t                   nmeasures;
+    ngx_uint_t                   ncounted;
     uint64_t                     users;    /* that are still to come */
     uint64_t                     keys;
 

@@ -218,6 +218,7 @@ typedef struct {
     uint64_t                hash;      /* of its name */
     uint64_t                count;     /* of its points, */
     uint64_t                error;     /* and how many may lack in it */
+    uint64_t                counted;   /* those that are in counts */
     uint64_t                pass;      /* since when it is given up, or 0 */
     uint16_t                index;     /* in series */
     u_char                  len;
@@ -256,6 +257,11 @@ typedef struct {
     uint64_t                skipped;     /* values that were no numbers */
     uint64_t                older;       /* points before the hours kept */
     uint64_t                others;      /* points of GROUP_OTHER */
+
+    uint64_t                counted;     /* what only grows: in counts, */
+    uint64_t                rest;        /* of these without a group, */
+    uint64_t                counted_from;  /* since the event of that number */
+
     uint32_t                inexact;     /* no room, or a sum too large */
     uint32_t                groups;      /* the first block, or 0 */
     uint32_t                ngroups;     /* without those given up */

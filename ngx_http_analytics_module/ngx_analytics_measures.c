@@ -18,6 +18,7 @@ static void ngx_analytics_measures_give_up(ngx_analytics_zone_t *z,
     ngx_analytics_measure_t *measure);
 static ngx_int_t ngx_analytics_measures_take(ngx_analytics_zone_t *z,
     ngx_analytics_source_t *source);
+static uint64_t ngx_analytics_measures_next(ngx_analytics_zone_t *z);
 static void ngx_analytics_measures_classes(ngx_analytics_zone_t *z,
     ngx_analytics_measure_t *measure, ngx_analytics_source_t *source);
 static void ngx_analytics_sweep_step(ngx_analytics_zone_t *z);
@@ -144,11 +145,32 @@ ngx_analytics_measures_take(ngx_analytics_zone_t *z,
         ngx_analytics_put64(z, &measure->signature, source->signature);
         ngx_analytics_put32(z, &measure->groups_max,
                             (uint32_t) source->groups);
+        ngx_analytics_put64(z, &measure->counted_from,
+                            ngx_analytics_measures_next(z));
     }
 
     ngx_analytics_measures_classes(z, measure, source);
 
     return (measure->classes == source->classes) ? NGX_OK : NGX_DECLINED;
+}
+
+
+/*
+ * The number of the first event that is in what begins now.  In a zone without
+ * events there is nothing to lack.
+ *
+ * Whoever was folding a record may have been killed between its totals and its
+ * metrics: events that come again are in these only then.
+ */
+
+static uint64_t
+ngx_analytics_measures_next(ngx_analytics_zone_t *z)
+{
+    if (z->events == 0) {
+        return 0;
+    }
+
+    return (z->accepted ? z->seq : z->metrics_seq) + 1;
 }
 
 
@@ -161,16 +183,8 @@ ngx_analytics_measures_classes(ngx_analytics_zone_t *z,
     ngx_analytics_measure_t *measure, ngx_analytics_source_t *source)
 {
     uint32_t                stale, fresh;
-    uint64_t                last;
     ngx_uint_t              i;
     ngx_analytics_since_t  *since;
-
-    /*
-     * Whoever was folding a record may have been killed between its totals
-     * and its metrics: events that come again are in these only then.
-     */
-
-    last = z->accepted ? z->seq : z->metrics_seq;
 
     stale = measure->classes & ~(uint32_t) source->classes;
     fresh = (uint32_t) source->classes & ~measure->classes & ~measure->stale;
@@ -188,11 +202,9 @@ ngx_analytics_measures_classes(ngx_analytics_zone_t *z,
             continue;
         }
 
-        /* in a zone without events there is nothing to lack */
-
         since = &measure->since[i];
 
-        ngx_analytics_put64(z, &since->from, z->events ? last + 1 : 0);
+        ngx_analytics_put64(z, &since->from, ngx_analytics_measures_next(z));
         ngx_analytics_put_time(z, &since->since,
                                z->events ? z->received : 0);
     }

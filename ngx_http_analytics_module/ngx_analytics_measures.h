@@ -56,11 +56,14 @@ void ngx_analytics_measures_sweep(ngx_analytics_zone_t *z);
 uint32_t ngx_analytics_groups_enter(ngx_analytics_zone_t *z, ngx_uint_t m,
     ngx_str_t *name, uint64_t hash, uint64_t n);
 
-/* Counts them.  Part of the caller's transaction; words saved for undo. */
-#define NGX_ANALYTICS_GROUPS_WORDS   4
+/*
+ * Counts them, and those of them that are in counts.  Part of the caller's
+ * transaction; words saved for undo.
+ */
+#define NGX_ANALYTICS_GROUPS_WORDS   5
 
 void ngx_analytics_groups_count(ngx_analytics_zone_t *z, ngx_uint_t m,
-    uint32_t block, uint64_t hash, uint64_t n);
+    uint32_t block, uint64_t hash, uint64_t n, uint64_t counted);
 
 /* The index in series of a block, or 0. */
 static ngx_inline ngx_uint_t

@@ -16,6 +16,8 @@
 #define NGX_ANALYTICS_REFOLD_GROUP   0x01
 #define NGX_ANALYTICS_REFOLD_CELLS   0x02
 #define NGX_ANALYTICS_REFOLD_COUNTS  0x03
+#define NGX_ANALYTICS_REFOLD_COUNTED 0x04
+#define NGX_ANALYTICS_REFOLD_GROUP2  0x05
 
 
 /* A piece that is being added. */
@@ -25,6 +27,7 @@ typedef struct {
     u_char                   *p;
     u_char                   *last;
     uint64_t                  done;      /* entries, with those before */
+    ngx_uint_t                known;     /* its events were counted before */
     ngx_uint_t                ngroups;
     uint16_t                  groups[NGX_ANALYTICS_GONE * 64];
 } ngx_analytics_refolding_t;
@@ -33,10 +36,12 @@ typedef struct {
 static ngx_int_t ngx_analytics_refold_entry(ngx_analytics_refolding_t *r,
     u_char *entry, ngx_uint_t again);
 static ngx_int_t ngx_analytics_refold_group(ngx_analytics_refolding_t *r,
-    ngx_uint_t again);
+    ngx_uint_t told, ngx_uint_t again);
 static ngx_int_t ngx_analytics_refold_cells(ngx_analytics_refolding_t *r,
     ngx_uint_t again);
 static ngx_int_t ngx_analytics_refold_counts(ngx_analytics_refolding_t *r,
+    ngx_uint_t again);
+static ngx_int_t ngx_analytics_refold_counted(ngx_analytics_refolding_t *r,
     ngx_uint_t again);
 static void ngx_analytics_refold_end(ngx_analytics_zone_t *z, ngx_int_t m,
     ngx_analytics_record_refold_t *refold);
@@ -71,7 +76,15 @@ ngx_analytics_refold_apply(ngx_analytics_zone_t *z,
 
     if (copy == NULL) {
 
-        /* what is lacking is told, and nobody tries it again */
+        /*
+         * What is lacking is told, and is tried again; but if a part of it was
+         * added before, that must not be added once more.
+         */
+
+        if (z->refolded) {
+            ngx_analytics_put32(z, &z->measures[m].inexact, 1);
+            ngx_analytics_refold_end(z, m, refold);
+        }
 
         return;
     }
@@ -85,6 +98,7 @@ ngx_analytics_refold_apply(ngx_analytics_zone_t *z,
     r.last = copy + refold->entries.len;
     r.done = 0;
     r.ngroups = NGX_ANALYTICS_GROUP_FIRST;
+    r.known = (z->measures[m].counted_from != refold->to);
 
     while (r.p < r.last) {
         entry = r.p;
@@ -119,13 +133,18 @@ ngx_analytics_refold_entry(ngx_analytics_refolding_t *r, u_char *entry,
     switch (*entry) {
 
     case NGX_ANALYTICS_REFOLD_GROUP:
-        return ngx_analytics_refold_group(r, again);
+    case NGX_ANALYTICS_REFOLD_GROUP2:
+        return ngx_analytics_refold_group(r,
+                           *entry == NGX_ANALYTICS_REFOLD_GROUP2, again);
 
     case NGX_ANALYTICS_REFOLD_CELLS:
         return ngx_analytics_refold_cells(r, again);
 
     case NGX_ANALYTICS_REFOLD_COUNTS:
         return ngx_analytics_refold_counts(r, again);
+
+    case NGX_ANALYTICS_REFOLD_COUNTED:
+        return ngx_analytics_refold_counted(r, again);
 
     default:
         return NGX_ERROR;
@@ -136,16 +155,18 @@ ngx_analytics_refold_entry(ngx_analytics_refolding_t *r, u_char *entry,
 /* A group's place is its name's: it is looked for again. */
 
 static ngx_int_t
-ngx_analytics_refold_group(ngx_analytics_refolding_t *r, ngx_uint_t again)
+ngx_analytics_refold_group(ngx_analytics_refolding_t *r, ngx_uint_t told,
+    ngx_uint_t again)
 {
     uint32_t               block;
-    uint64_t               points, hash;
+    uint64_t               points, counted, hash;
     ngx_str_t              name;
     ngx_analytics_zone_t  *z;
 
     z = r->zone;
 
     points = ngx_analytics_image_varint(&r->p);
+    counted = told ? ngx_analytics_image_varint(&r->p) : points;
     name.len = *r->p++;
     name.data = r->p;
     r->p += name.len;
@@ -157,12 +178,13 @@ ngx_analytics_refold_group(ngx_analytics_refolding_t *r, ngx_uint_t again)
     }
 
     hash = ngx_analytics_siphash(z->key, name.data, name.len);
+    again |= r->known;
 
     block = ngx_analytics_groups_enter(z, r->m, &name, hash,
                                        again ? 0 : points);
 
     if (!again) {
-        ngx_analytics_groups_count(z, r->m, block, hash, points);
+        ngx_analytics_groups_count(z, r->m, block, hash, points, counted);
     }
 
     r->groups[r->ngroups++] = (uint16_t) ngx_analytics_groups_index(z, block);
@@ -244,12 +266,43 @@ ngx_analytics_refold_counts(ngx_analytics_refolding_t *r, ngx_uint_t again)
 }
 
 
+static ngx_int_t
+ngx_analytics_refold_counted(ngx_analytics_refolding_t *r, ngx_uint_t again)
+{
+    uint64_t                  counted, rest;
+    ngx_analytics_measure_t  *measure;
+
+    counted = ngx_analytics_image_varint(&r->p);
+    rest = ngx_analytics_image_varint(&r->p);
+
+    if (r->p > r->last) {
+        return NGX_ERROR;
+    }
+
+    if (!again && !r->known) {
+        measure = &r->zone->measures[r->m];
+
+        ngx_analytics_add(r->zone, &measure->counted, counted);
+        ngx_analytics_add(r->zone, &measure->rest, rest);
+    }
+
+    return NGX_OK;
+}
+
+
 static void
 ngx_analytics_refold_end(ngx_analytics_zone_t *z, ngx_int_t m,
     ngx_analytics_record_refold_t *refold)
 {
-    ngx_uint_t              i;
-    ngx_analytics_since_t  *since;
+    ngx_uint_t                i;
+    ngx_analytics_since_t    *since;
+    ngx_analytics_measure_t  *measure;
+
+    measure = &z->measures[m];
+
+    if (measure->counted_from == refold->to) {
+        ngx_analytics_put64(z, &measure->counted_from, refold->from);
+    }
 
     for (i = 0; i < NGX_ANALYTICS_CLASSES; i++) {
 
@@ -257,7 +310,7 @@ ngx_analytics_refold_end(ngx_analytics_zone_t *z, ngx_int_t m,
             continue;
         }
 
-        since = &z->measures[m].since[i];
+        since = &measure->since[i];
 
         ngx_analytics_put64(z, &since->from, refold->from);
         ngx_analytics_put_time(z, &since->since, refold->since);
@@ -389,8 +442,9 @@ ngx_analytics_refold_entries(ngx_analytics_zone_t *z, uint64_t signature,
             return NULL;
         }
 
-        *p++ = NGX_ANALYTICS_REFOLD_GROUP;
+        *p++ = NGX_ANALYTICS_REFOLD_GROUP2;
         p = ngx_analytics_image_put_varint(p, g->count);
+        p = ngx_analytics_image_put_varint(p, g->counted);
         *p++ = g->len;
         p = ngx_cpymem(p, g->name, g->len);
 
@@ -433,6 +487,10 @@ ngx_analytics_refold_entries(ngx_analytics_zone_t *z, uint64_t signature,
     *p++ = NGX_ANALYTICS_REFOLD_COUNTS;
     p = ngx_analytics_image_put_varint(p, measure->skipped);
     p = ngx_analytics_image_put_varint(p, measure->older);
+    p = ngx_analytics_image_put_varint(p, measure->others);
 
-    return ngx_analytics_image_put_varint(p, measure->others);
+    *p++ = NGX_ANALYTICS_REFOLD_COUNTED;
+    p = ngx_analytics_image_put_varint(p, measure->counted);
+
+    return ngx_analytics_image_put_varint(p, measure->rest);
 }

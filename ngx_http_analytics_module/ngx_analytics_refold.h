@@ -19,6 +19,12 @@
  *             *  values that were no numbers
  *             *  points before the hours that are kept
  *             *  points of groups without a place
+ *     0x04    of counts of all time, which may be known of other classes:
+ *             *  what was counted
+ *             *  what of that had no group
+ *     0x05    a group, as 0x01, with
+ *             *  what was counted of it, behind its points
+ *             Older records have 0x01, where that is the points.
  *
  * Copyright (C) The nginx analytics authors
  */

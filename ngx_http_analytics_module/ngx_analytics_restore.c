@@ -49,11 +49,18 @@ static ngx_int_t ngx_analytics_image_read_hll(ngx_analytics_image_t *image,
     u_char *p, u_char *last);
 static ngx_int_t ngx_analytics_image_read_measures(
     ngx_analytics_image_t *image, u_char *p, u_char *last);
+static ngx_int_t ngx_analytics_image_read_counted(
+    ngx_analytics_image_t *image, u_char *p, u_char *last);
+static void ngx_analytics_image_counted(ngx_analytics_zone_t *z, ngx_uint_t m);
 static ngx_int_t ngx_analytics_image_read_groups(
     ngx_analytics_image_t *image, u_char *p, u_char *last);
+static ngx_int_t ngx_analytics_image_read_groups_old(
+    ngx_analytics_image_t *image, u_char *p, u_char *last);
+static ngx_int_t ngx_analytics_image_groups(ngx_analytics_image_t *image,
+    u_char *p, u_char *last, ngx_uint_t old);
 static ngx_int_t ngx_analytics_image_group(ngx_analytics_image_t *image,
     ngx_uint_t m, ngx_uint_t index, ngx_uint_t gone, uint64_t count,
-    uint64_t error, ngx_str_t *name);
+    uint64_t error, uint64_t counted, ngx_str_t *name);
 static ngx_int_t ngx_analytics_image_read_cells(ngx_analytics_image_t *image,
     u_char *p, u_char *last);
 static ngx_int_t ngx_analytics_image_series(ngx_analytics_image_t *image,
@@ -81,7 +88,9 @@ static ngx_analytics_image_kind_t  ngx_analytics_image_kinds[] = {
     { "type", ngx_analytics_image_read_types },
     { "hll ", ngx_analytics_image_read_hll },
     { "meas", ngx_analytics_image_read_measures },
-    { "grup", ngx_analytics_image_read_groups },
+    { "cntd", ngx_analytics_image_read_counted },
+    { "grps", ngx_analytics_image_read_groups },
+    { "grup", ngx_analytics_image_read_groups_old },
     { "cell", ngx_analytics_image_read_cells },
     { "user", ngx_analytics_image_read_users },
     { "key ", ngx_analytics_image_read_keys }
@@ -147,6 +156,8 @@ ngx_analytics_image_section(ngx_analytics_image_t *image, const u_char *kind,
 ngx_int_t
 ngx_analytics_image_end(ngx_analytics_image_t *image)
 {
+    ngx_uint_t  m;
+
     if ((image->seen & NGX_ANALYTICS_IMAGE_NEEDED)
         != NGX_ANALYTICS_IMAGE_NEEDED
         || image->users
@@ -154,6 +165,10 @@ ngx_analytics_image_end(ngx_analytics_image_t *image)
         || image->ntypes == 0)
     {
         return NGX_ERROR;
+    }
+
+    for (m = image->ncounted; m < image->nmeasures; m++) {
+        ngx_analytics_image_counted(image->zone, m);
     }
 
     image->zone->magic = NGX_ANALYTICS_MAGIC;
@@ -375,10 +390,92 @@ ngx_analytics_image_read_measures(ngx_analytics_image_t *image, u_char *p,
 
 
 static ngx_int_t
+ngx_analytics_image_read_counted(ngx_analytics_image_t *image, u_char *p,
+    u_char *last)
+{
+    ngx_analytics_measure_t  *m;
+
+    for ( /* void */ ; p < last; p += NGX_ANALYTICS_IMAGE_COUNTED) {
+
+        if (last - p < NGX_ANALYTICS_IMAGE_COUNTED
+            || image->ncounted == image->nmeasures)
+        {
+            return NGX_ERROR;
+        }
+
+        m = &image->zone->measures[image->ncounted++];
+
+        m->counted = ngx_analytics_image_get(p, 8);
+        m->rest = ngx_analytics_image_get(p + 8, 8);
+        m->counted_from = ngx_analytics_image_get(p + 16, 8);
+
+        if (m->counted >= NGX_ANALYTICS_IMAGE_COUNT
+            || m->rest >= NGX_ANALYTICS_IMAGE_COUNT)
+        {
+            return NGX_ERROR;
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+/* What was told of an older one: as many as there are in days. */
+
+static void
+ngx_analytics_image_counted(ngx_analytics_zone_t *z, ngx_uint_t m)
+{
+    int64_t                   number;
+    uint64_t                  counts[NGX_ANALYTICS_CHUNK];
+    ngx_uint_t                i, last;
+    ngx_analytics_measure_t  *measure;
+
+    measure = &z->measures[m];
+
+    measure->rest = measure->others;
+    measure->counted_from = measure->since[0].from;
+
+    last = ngx_analytics_ring_size(NGX_ANALYTICS_DAYS);
+
+    for (number = z->spans[NGX_ANALYTICS_DAYS].horizon;
+         number < (int64_t) last;
+         number++)
+    {
+        ngx_analytics_cells_copy(z, NGX_ANALYTICS_DAYS,
+                                 NGX_ANALYTICS_PLANE_COUNT,
+                                 ngx_analytics_measure_series(m,
+                                                     NGX_ANALYTICS_GROUP_ALL),
+                                 number * NGX_ANALYTICS_CHUNK, counts,
+                                 NGX_ANALYTICS_CHUNK);
+
+        for (i = 0; i < NGX_ANALYTICS_CHUNK; i++) {
+            measure->counted += counts[i];
+        }
+    }
+}
+
+
+static ngx_int_t
 ngx_analytics_image_read_groups(ngx_analytics_image_t *image, u_char *p,
     u_char *last)
 {
-    uint64_t    m, index, count, error;
+    return ngx_analytics_image_groups(image, p, last, 0);
+}
+
+
+static ngx_int_t
+ngx_analytics_image_read_groups_old(ngx_analytics_image_t *image, u_char *p,
+    u_char *last)
+{
+    return ngx_analytics_image_groups(image, p, last, 1);
+}
+
+
+static ngx_int_t
+ngx_analytics_image_groups(ngx_analytics_image_t *image, u_char *p,
+    u_char *last, ngx_uint_t old)
+{
+    uint64_t    m, index, count, error, counted;
     ngx_str_t   name;
     ngx_uint_t  gone;
 
@@ -388,6 +485,7 @@ ngx_analytics_image_read_groups(ngx_analytics_image_t *image, u_char *p,
         gone = *p++;
         count = ngx_analytics_image_varint(&p);
         error = ngx_analytics_image_varint(&p);
+        counted = old ? count : ngx_analytics_image_varint(&p);
         name.len = *p++;
         name.data = p;
         p += name.len;
@@ -398,8 +496,9 @@ ngx_analytics_image_read_groups(ngx_analytics_image_t *image, u_char *p,
             || index / 64 >= NGX_ANALYTICS_GONE
             || count >= NGX_ANALYTICS_IMAGE_COUNT
             || error >= NGX_ANALYTICS_IMAGE_COUNT
+            || counted >= NGX_ANALYTICS_IMAGE_COUNT
             || ngx_analytics_image_group(image, m, index, gone, count, error,
-                                         &name)
+                                         counted, &name)
                != NGX_OK)
         {
             return NGX_ERROR;
@@ -413,7 +512,7 @@ ngx_analytics_image_read_groups(ngx_analytics_image_t *image, u_char *p,
 static ngx_int_t
 ngx_analytics_image_group(ngx_analytics_image_t *image, ngx_uint_t m,
     ngx_uint_t index, ngx_uint_t gone, uint64_t count, uint64_t error,
-    ngx_str_t *name)
+    uint64_t counted, ngx_str_t *name)
 {
     uint32_t                n;
     uint64_t                hash, *seen, bit;
@@ -445,6 +544,7 @@ ngx_analytics_image_group(ngx_analytics_image_t *image, ngx_uint_t m,
 
         group->count = count;
         group->error = error;
+        group->counted = counted;
 
         if (gone) {
             ngx_analytics_groups_give_up(z, m, group);

@@ -380,8 +380,11 @@ ngx_analytics_tally_counters(ngx_analytics_tally_t *tally)
 
         if (measure->groups_max) {
             ngx_analytics_groups_count(z, sum->measure, sum->block,
-                                       sum->point->hash, sum->points);
+                                       sum->point->hash, sum->points,
+                                       sum->count);
         }
+
+        ngx_analytics_add(z, &measure->counted, sum->count);
 
         if (sum->skipped) {
             ngx_analytics_add(z, &measure->skipped, sum->skipped);

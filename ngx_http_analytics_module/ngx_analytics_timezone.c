@@ -117,6 +117,12 @@ ngx_analytics_timezone_known(ngx_str_t *name)
         return 0;
     }
 
+    /* these count leap seconds, which no event's time does */
+
+    if (name->len > 6 && ngx_strncmp(name->data, "right/", 6) == 0) {
+        return 0;
+    }
+
     for (i = 0; i < name->len; i++) {
         c = name->data[i];
 

@@ -7,6 +7,7 @@
 
 
 #include "ngx_analytics_writer.h"
+#include "ngx_analytics_real.h"
 #include "ngx_analytics_time.h"
 
 #if defined __SSE2__
@@ -324,6 +325,16 @@ ngx_analytics_write_int(ngx_analytics_writer_t *w, int64_t n)
 
     ngx_analytics_write_literal(w, "-");
     ngx_analytics_write_uint(w, 0 - (uint64_t) n);
+}
+
+
+void
+ngx_analytics_write_real(ngx_analytics_writer_t *w, double real,
+    ngx_uint_t digits)
+{
+    if (ngx_analytics_writer_room(w, NGX_ANALYTICS_REAL_LEN)) {
+        w->pos = ngx_analytics_real_format(w->pos, real, digits);
+    }
 }
 
 

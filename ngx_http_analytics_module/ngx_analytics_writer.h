@@ -63,6 +63,10 @@ u_char *ngx_analytics_uint_format(u_char *p, uint64_t n);
 void ngx_analytics_write_uint(ngx_analytics_writer_t *w, uint64_t n);
 void ngx_analytics_write_int(ngx_analytics_writer_t *w, int64_t n);
 
+/* A finite double, as printf("%.*g") does. */
+void ngx_analytics_write_real(ngx_analytics_writer_t *w, double real,
+    ngx_uint_t digits);
+
 /* An instant (microseconds since the epoch) as a quoted RFC 3339 time. */
 void ngx_analytics_write_time(ngx_analytics_writer_t *w, int64_t usec);
 

@@ -3,7 +3,8 @@
  * Active users of a range behind which they were active, too: each user is
  * asked, which takes longer than an event loop may, where there are many.  A
  * thread does it while the request waits; then the location's handler is
- * called again, and finds what was counted.
+ * called again, and finds what was counted.  So it is with whatever else takes
+ * long of an answer.
  *
  * Copyright (C) The nginx analytics authors
  */
@@ -24,6 +25,9 @@ struct ngx_http_analytics_active_s {
     int64_t                      first;     /* days */
     int64_t                      last;
     uint64_t                     n;
+
+    ngx_int_t                  (*run)(void *data);   /* or that, once */
+    void                        *data;
 
     unsigned                     known:1;
 };
@@ -95,6 +99,22 @@ ngx_http_analytics_active_known(ngx_http_analytics_active_t *active,
 }
 
 
+void
+ngx_http_analytics_active_job(ngx_http_analytics_active_t *active,
+    ngx_int_t (*run)(void *data), void *data)
+{
+    active->run = run;
+    active->data = data;
+}
+
+
+void *
+ngx_http_analytics_active_data(ngx_http_analytics_active_t *active)
+{
+    return active->data;
+}
+
+
 ngx_int_t
 ngx_http_analytics_active_wait(ngx_http_request_t *r)
 {
@@ -121,6 +141,10 @@ static ngx_int_t
 ngx_http_analytics_active_run(void *data)
 {
     ngx_http_analytics_active_t *active = data;
+
+    if (active->run) {
+        return active->run(active->data);
+    }
 
     return ngx_http_analytics_column_active_each(active->zone, active->first,
                                                  active->last, &active->n);
@@ -169,7 +193,12 @@ ngx_http_analytics_active_again(ngx_http_request_t *r,
         return ngx_http_analytics_damaged(r, active->zone);
     }
 
-    active->known = 1;
+    if (active->run) {
+        active->run = NULL;
+
+    } else {
+        active->known = 1;
+    }
 
     alcf = ngx_http_get_module_loc_conf(r, ngx_http_analytics_module);
 

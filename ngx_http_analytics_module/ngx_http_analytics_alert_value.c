@@ -20,6 +20,9 @@
 /* hours that a forecast is made of: eight weeks */
 #define NGX_HTTP_ANALYTICS_ALERT_HISTORY  1344
 
+/* a part of a value that is none: it is added up of doubles */
+#define NGX_HTTP_ANALYTICS_ALERT_DIGITS   1e-9
+
 
 static ngx_int_t ngx_http_analytics_alert_look(ngx_pool_t *pool,
     ngx_http_analytics_zone_t *zone, ngx_http_analytics_alert_t *alert,
@@ -370,7 +373,8 @@ ngx_http_analytics_alert_fit(ngx_pool_t *pool,
 
 /*
  * A number of events that happen independently of each other has a deviation
- * of its square root (Poisson), however even the past was.
+ * of its square root (Poisson), however even the past was.  Of other values
+ * nothing is known but that the last digits are of no account.
  */
 
 static double
@@ -378,7 +382,8 @@ ngx_http_analytics_alert_deviation(ngx_http_analytics_alert_t *alert,
     double deviation)
 {
     if (alert->metric->what != NGX_HTTP_ANALYTICS_COUNT) {
-        return deviation;
+        return ngx_max(deviation, fabs(alert->mean)
+                                  * NGX_HTTP_ANALYTICS_ALERT_DIGITS);
     }
 
     return ngx_max(deviation, sqrt(ngx_max(alert->mean, 1)));

@@ -15,6 +15,7 @@
 #include "ngx_http_analytics_metrics.h"
 #include "ngx_analytics_hll.h"
 #include "ngx_analytics_point.h"
+#include "ngx_analytics_real.h"
 #include "ngx_analytics_tally.h"
 #include "ngx_analytics_time.h"
 
@@ -98,6 +99,26 @@ ngx_http_analytics_column(ngx_pool_t *pool, ngx_http_analytics_column_t *c)
     default:
         return ngx_http_analytics_column_users(pool, c);
     }
+}
+
+
+ngx_int_t
+ngx_http_analytics_column_ready(ngx_pool_t *pool,
+    ngx_http_analytics_column_t *c)
+{
+    size_t  size;
+
+    if (c->scratch) {
+        return NGX_OK;
+    }
+
+    size = (c->metric->what == NGX_HTTP_ANALYTICS_QUANTILE)
+           ? 2 * sizeof(ngx_analytics_figures_sketch_t)
+           : 2 * NGX_ANALYTICS_UNIQUES_SIZE;
+
+    c->scratch = ngx_pcalloc(pool, size);
+
+    return c->scratch ? NGX_OK : NGX_ERROR;
 }
 
 
@@ -344,14 +365,8 @@ ngx_http_analytics_column_quantiles(ngx_pool_t *pool,
     ngx_uint_t                       i, n;
     ngx_analytics_figures_sketch_t  *sketch, *total;
 
-    if (c->scratch == NULL) {
-        c->scratch = ngx_palloc(pool,
-                                2 * sizeof(ngx_analytics_figures_sketch_t));
-        if (c->scratch == NULL) {
-            return NGX_ERROR;
-        }
-
-        ngx_memzero(c->scratch, 2 * sizeof(ngx_analytics_figures_sketch_t));
+    if (ngx_http_analytics_column_ready(pool, c) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     sketch = c->scratch;
@@ -456,12 +471,8 @@ ngx_http_analytics_column_uniques(ngx_pool_t *pool,
     int64_t      cell;
     ngx_uint_t   i, j, n;
 
-    if (c->scratch == NULL) {
-        c->scratch = ngx_palloc(pool, 2 * NGX_ANALYTICS_UNIQUES_SIZE);
-
-        if (c->scratch == NULL) {
-            return NGX_ERROR;
-        }
+    if (ngx_http_analytics_column_ready(pool, c) != NGX_OK) {
+        return NGX_ERROR;
     }
 
     registers = c->scratch;
@@ -574,27 +585,28 @@ u_char *
 ngx_http_analytics_value_format(u_char *p, ngx_http_analytics_value_t *value,
     const char *none)
 {
-    int       n, digits;
-    int64_t   whole;
-    uint32_t  nano;
+    u_char    *last;
+    int64_t    whole;
+    uint32_t   nano;
 
-    if (value->kind == NGX_HTTP_ANALYTICS_NONE) {
+    /* digits that are right; what was sent reads back to it */
+
+    switch (value->kind) {
+
+    case NGX_HTTP_ANALYTICS_NONE:
         return ngx_cpymem(p, none, ngx_strlen(none));
-    }
 
-    if (value->kind != NGX_HTTP_ANALYTICS_NUMBER) {
+    case NGX_HTTP_ANALYTICS_REAL:
+        return ngx_analytics_real_format(p, value->real, 15);
 
-        /* digits that are right; what was sent reads back to it */
+    case NGX_HTTP_ANALYTICS_SENT:
+        return ngx_analytics_real_exact(p, value->real);
 
-        digits = (value->kind == NGX_HTTP_ANALYTICS_ESTIMATE) ? 5 : 15;
+    case NGX_HTTP_ANALYTICS_ESTIMATE:
+        return ngx_analytics_real_format(p, value->real, 5);
 
-        do {
-            n = snprintf((char *) p, NGX_HTTP_ANALYTICS_VALUE_LEN, "%.*g",
-                         digits, value->real);
-        } while (value->kind == NGX_HTTP_ANALYTICS_SENT && digits++ < 17
-                 && strtod((char *) p, NULL) != value->real);
-
-        return p + n;
+    default: /* NGX_HTTP_ANALYTICS_NUMBER */
+        break;
     }
 
     whole = value->whole;
@@ -619,13 +631,16 @@ ngx_http_analytics_value_format(u_char *p, ngx_http_analytics_value_t *value,
         return p;
     }
 
-    n = snprintf((char *) p, sizeof(".123456789"), ".%09u", nano);
+    /* the digits behind a 1, which the point takes the place of */
 
-    while (p[n - 1] == '0') {
-        n--;
+    last = ngx_analytics_uint_format(p, NGX_ANALYTICS_NANO + nano);
+    *p = '.';
+
+    while (last[-1] == '0') {
+        last--;
     }
 
-    return p + n;
+    return last;
 }
 
 

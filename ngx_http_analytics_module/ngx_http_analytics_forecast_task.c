@@ -253,9 +253,6 @@ static void
 ngx_http_analytics_forecast_number(ngx_http_analytics_forecast_t *ctx,
     ngx_analytics_writer_t *w, double value)
 {
-    int   n;
-    char  text[32];
-
     /* neither is it infinite, in JSON */
 
     value = ngx_max(ngx_min(value, 1e300), -1e300);
@@ -264,12 +261,7 @@ ngx_http_analytics_forecast_number(ngx_http_analytics_forecast_t *ctx,
         value = ngx_max(value, 0);
     }
 
-    n = snprintf(text, sizeof(text), "%.9g", value);
+    /* a sum with 0 is never "-0" */
 
-    if (n == 2 && text[0] == '-' && text[1] == '0') {
-        n = 1;
-        text[0] = '0';
-    }
-
-    ngx_analytics_write_raw(w, text, (size_t) n);
+    ngx_analytics_write_real(w, value + 0.0, 9);
 }

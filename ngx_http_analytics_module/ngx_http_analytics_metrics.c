@@ -37,7 +37,7 @@ static ngx_int_t ngx_http_analytics_metrics_make(ngx_http_request_t *r,
     ngx_http_analytics_known_t *known);
 static ngx_uint_t ngx_http_analytics_metrics_many(
     ngx_http_analytics_metric_t *metric, ngx_http_analytics_buckets_t *b,
-    ngx_http_analytics_known_t *known);
+    ngx_http_analytics_known_t *known, ngx_uint_t given);
 static ngx_int_t ngx_http_analytics_metrics_series(ngx_http_request_t *r,
     ngx_analytics_writer_t *w, ngx_http_analytics_column_t *c);
 static ngx_int_t ngx_http_analytics_metrics_points(ngx_analytics_writer_t *w,
@@ -222,10 +222,11 @@ ngx_http_analytics_metrics_one(ngx_http_request_t *r,
                                           &ngx_http_analytics_arg_group, NULL);
     }
 
-    if (ngx_http_analytics_metrics_many(metric, &b, &known)) {
+    if (ngx_http_analytics_metrics_many(metric, &b, &known, given)) {
         return ngx_http_analytics_problem(r, NGX_HTTP_UNPROCESSABLE_ENTITY,
-                           "too many values: ask for one group, or a shorter "
-                           "time",
+                           given ? "too many values: ask for a shorter time"
+                                 : "too many values: ask for one group, or a "
+                                   "shorter time",
                            &ngx_http_analytics_arg_group, NULL);
     }
 
@@ -387,15 +388,18 @@ ngx_http_analytics_metric_group(ngx_http_request_t *r,
 }
 
 
+/* All of it may always be asked for, and so is not counted with one group. */
+
 static ngx_uint_t
 ngx_http_analytics_metrics_many(ngx_http_analytics_metric_t *metric,
-    ngx_http_analytics_buckets_t *b, ngx_http_analytics_known_t *known)
+    ngx_http_analytics_buckets_t *b, ngx_http_analytics_known_t *known,
+    ngx_uint_t given)
 {
     ngx_uint_t  n;
 
-    n = known->n + known->others + 1;
+    n = given ? 1 : known->n + known->others + 1;
 
-    if (n == 1) {
+    if (n == 1 && !given) {
         return 0;
     }
 
@@ -663,6 +667,8 @@ ngx_http_analytics_metric_known(ngx_pool_t *pool,
         } else {
             known->since = (figures.from > 1) ? figures.since : 0;
             known->skipped = figures.skipped;
+            known->counted = figures.counted;
+            known->rest = figures.rest;
             known->inexact = figures.inexact;
 
             if (groups) {

@@ -272,6 +272,13 @@ typedef struct {
  */
 ngx_int_t ngx_http_analytics_column(ngx_pool_t *pool,
     ngx_http_analytics_column_t *c);
+
+/*
+ * Takes the memory for quantiles and distinct values, so that a thread, which
+ * has no pool, may ask for them.  NGX_OK or NGX_ERROR.
+ */
+ngx_int_t ngx_http_analytics_column_ready(ngx_pool_t *pool,
+    ngx_http_analytics_column_t *c);
 ngx_int_t ngx_http_analytics_column_users(ngx_pool_t *pool,
     ngx_http_analytics_column_t *c);
 
@@ -293,6 +300,17 @@ ngx_int_t ngx_http_analytics_active_known(ngx_http_analytics_active_t *active,
 
 /* ngx_http_analytics_kept_state() of before anything was counted. */
 uint64_t ngx_http_analytics_active_state(ngx_http_analytics_active_t *active);
+
+/*
+ * Something else that a thread is to do for the request before its handler is
+ * called again; it takes longer than an event loop may, and returns NGX_OK, or
+ * NGX_DECLINED: the zone is damaged.  data is of the request's pool.
+ */
+void ngx_http_analytics_active_job(ngx_http_analytics_active_t *active,
+    ngx_int_t (*run)(void *data), void *data);
+
+/* What was given to that last; NULL: nothing. */
+void *ngx_http_analytics_active_data(ngx_http_analytics_active_t *active);
 
 /*
  * Has a thread count, and calls the location's handler again.  Returns what a
@@ -366,6 +384,8 @@ typedef struct {
     ngx_uint_t                       others; /* there is "other", too */
     int64_t                          since;  /* complete since; 0: always */
     uint64_t                         skipped;  /* values, no numbers */
+    uint64_t                         counted;  /* a count of all time, */
+    uint64_t                         rest;     /* and of it without a group */
     unsigned                         inexact:1;
 } ngx_http_analytics_known_t;
 
@@ -424,6 +444,20 @@ ngx_int_t ngx_http_analytics_forecast(ngx_http_request_t *r,
 ngx_int_t ngx_http_analytics_metrics_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_analytics_prometheus_handler(ngx_http_request_t *r);
 ngx_int_t ngx_http_analytics_table_handler(ngx_http_request_t *r);
+
+/*
+ * [{MEMBER:...,COLUMNS},...] of the groups of a table:
+ * ngx_http_analytics_table_groups.c.  NGX_OK, NGX_ERROR, NGX_DECLINED if the
+ * zone is damaged, NGX_DONE if it would take too long, or NGX_AGAIN:
+ * ngx_http_analytics_active_wait() is to be called.
+ */
+ngx_int_t ngx_http_analytics_table_groups(ngx_http_request_t *r,
+    ngx_analytics_writer_t *w, ngx_http_analytics_view_t *view,
+    ngx_http_analytics_table_t *table, ngx_http_analytics_buckets_t *b);
+
+/* "NAME": with a comma in front of it, if it is not the first. */
+void ngx_http_analytics_table_member(ngx_analytics_writer_t *w,
+    ngx_str_t *name, ngx_uint_t first);
 
 
 #endif /* _NGX_HTTP_ANALYTICS_METRICS_H_INCLUDED_ */

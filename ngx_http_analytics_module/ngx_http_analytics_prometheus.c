@@ -44,8 +44,13 @@ static void ngx_http_analytics_prometheus_log(
 static void ngx_http_analytics_prometheus_types(
     ngx_http_analytics_prometheus_t *p, ngx_analytics_count_t *types,
     ngx_uint_t n);
-static ngx_int_t ngx_http_analytics_prometheus_metrics(ngx_http_request_t *r,
-    ngx_http_analytics_prometheus_t *p, ngx_uint_t counts);
+static ngx_int_t ngx_http_analytics_prometheus_counts(ngx_http_request_t *r,
+    ngx_http_analytics_prometheus_t *p);
+static void ngx_http_analytics_prometheus_count(
+    ngx_http_analytics_prometheus_t *p, ngx_http_analytics_metric_t *metric,
+    ngx_str_t *group, uint64_t n);
+static ngx_int_t ngx_http_analytics_prometheus_today(ngx_http_request_t *r,
+    ngx_http_analytics_prometheus_t *p);
 static ngx_int_t ngx_http_analytics_prometheus_metric(ngx_http_request_t *r,
     ngx_http_analytics_prometheus_t *p, ngx_http_analytics_metric_t *metric,
     ngx_http_analytics_buckets_t *b);
@@ -59,6 +64,9 @@ static void ngx_http_analytics_prometheus_about(
     ngx_http_analytics_prometheus_t *p, const char *what, const char *text);
 static void ngx_http_analytics_prometheus_sample(
     ngx_http_analytics_prometheus_t *p, const char *suffix);
+static void ngx_http_analytics_prometheus_labels(
+    ngx_http_analytics_prometheus_t *p, const char *suffix,
+    ngx_http_analytics_metric_t *metric, ngx_str_t *group);
 static void ngx_http_analytics_prometheus_label(
     ngx_http_analytics_prometheus_t *p, const char *label, ngx_str_t *value);
 static void ngx_http_analytics_prometheus_escaped(ngx_analytics_writer_t *w,
@@ -118,8 +126,8 @@ ngx_http_analytics_prometheus_handler(ngx_http_request_t *r)
         ngx_http_analytics_prometheus_log(&p);
     }
 
-    if (ngx_http_analytics_prometheus_metrics(r, &p, 1) != NGX_OK
-        || ngx_http_analytics_prometheus_metrics(r, &p, 0) != NGX_OK)
+    if (ngx_http_analytics_prometheus_counts(r, &p) != NGX_OK
+        || ngx_http_analytics_prometheus_today(r, &p) != NGX_OK)
     {
         return ngx_http_analytics_damaged(r, alcf->zone);
     }
@@ -329,54 +337,94 @@ ngx_http_analytics_prometheus_log(ngx_http_analytics_prometheus_t *p)
 }
 
 
-/* Counts since the beginning, as counters; of others what they are today. */
+/*
+ * Counts since the beginning, as counters: not what is kept of them by day,
+ * which gets less as days are too old.
+ */
 
 static ngx_int_t
-ngx_http_analytics_prometheus_metrics(ngx_http_request_t *r,
-    ngx_http_analytics_prometheus_t *p, ngx_uint_t counts)
+ngx_http_analytics_prometheus_counts(ngx_http_request_t *r,
+    ngx_http_analytics_prometheus_t *p)
 {
-    int64_t                        today, oldest;
+    ngx_str_t                     other;
+    ngx_uint_t                    i, k, groups;
+    ngx_http_analytics_known_t    known;
+    ngx_http_analytics_metric_t  *metric;
+
+    ngx_http_analytics_prometheus_family(p, "nginx_analytics_metric_events",
+                    NGX_HTTP_ANALYTICS_COUNTER, "Declared metrics that count.");
+
+    metric = p->zone->metrics->metrics.elts;
+
+    ngx_str_set(&other, "other");
+
+    for (i = 0; i < p->zone->metrics->metrics.nelts; i++) {
+
+        if (metric[i].what != NGX_HTTP_ANALYTICS_COUNT) {
+            continue;
+        }
+
+        groups = ngx_http_analytics_metric_grouped(p->zone, &metric[i]);
+
+        if (ngx_http_analytics_metric_known(r->pool, p->zone, &metric[i],
+                                            groups, NULL, &known)
+            != NGX_OK)
+        {
+            return NGX_ERROR;
+        }
+
+        if (groups == 0) {
+            ngx_http_analytics_prometheus_count(p, &metric[i], NULL,
+                                                known.counted);
+        }
+
+        for (k = 0; k < known.n; k++) {
+            ngx_http_analytics_prometheus_count(p, &metric[i],
+                                                &known.groups[k].name,
+                                                known.groups[k].counted);
+        }
+
+        if (known.others) {
+            ngx_http_analytics_prometheus_count(p, &metric[i], &other,
+                                                known.rest);
+        }
+    }
+
+    return NGX_OK;
+}
+
+
+static void
+ngx_http_analytics_prometheus_count(ngx_http_analytics_prometheus_t *p,
+    ngx_http_analytics_metric_t *metric, ngx_str_t *group, uint64_t n)
+{
+    ngx_http_analytics_prometheus_labels(p, "_total", metric, group);
+    ngx_analytics_write_uint(&p->w, n);
+    ngx_analytics_write_literal(&p->w, "\n");
+}
+
+
+/* Of others what they are today. */
+
+static ngx_int_t
+ngx_http_analytics_prometheus_today(ngx_http_request_t *r,
+    ngx_http_analytics_prometheus_t *p)
+{
+    int64_t                        today;
     ngx_uint_t                     i;
     ngx_http_analytics_metric_t   *metric;
     ngx_http_analytics_buckets_t   b;
 
-    metric = p->zone->metrics->metrics.elts;
-    today = ngx_http_analytics_today(p->zone);
-
-    if (counts) {
-        ngx_http_analytics_prometheus_family(p,
-                    "nginx_analytics_metric_events",
-                    NGX_HTTP_ANALYTICS_COUNTER,
-                    "Declared metrics that count.");
-
-        if (ngx_http_analytics_lock(p->zone) != NGX_OK) {
-            return NGX_ERROR;
-        }
-
-        oldest = ngx_analytics_figures_oldest(p->zone->sh);
-
-        ngx_http_analytics_unlock(p->zone);
-
-        /* some may have happened ahead of time */
-
-        ngx_http_analytics_buckets_days(p->zone,
-                                        ngx_max(ngx_min(oldest, today), 0),
-                                        today + 2, &b);
-
-    } else {
-        ngx_http_analytics_prometheus_family(p, "nginx_analytics_metric_today",
+    ngx_http_analytics_prometheus_family(p, "nginx_analytics_metric_today",
                     NGX_HTTP_ANALYTICS_GAUGE,
                     "Declared metrics, of the day that it is.");
 
-        ngx_http_analytics_buckets_days(p->zone, today, today, &b);
-    }
+    metric = p->zone->metrics->metrics.elts;
+    today = ngx_http_analytics_today(p->zone);
+
+    ngx_http_analytics_buckets_days(p->zone, today, today, &b);
 
     for (i = 0; i < p->zone->metrics->metrics.nelts; i++) {
-
-        if (counts && metric[i].what != NGX_HTTP_ANALYTICS_COUNT) {
-            continue;
-        }
-
         if (ngx_http_analytics_prometheus_metric(r, p, &metric[i], &b)
             != NGX_OK)
         {
@@ -434,15 +482,7 @@ ngx_http_analytics_prometheus_metric(ngx_http_request_t *r,
             continue;
         }
 
-        ngx_http_analytics_prometheus_sample(p,
-                    (p->family == NGX_HTTP_ANALYTICS_COUNTER) ? "_total" : "");
-        ngx_http_analytics_prometheus_label(p, "metric", &metric->name);
-
-        if (group) {
-            ngx_http_analytics_prometheus_label(p, "group", group);
-        }
-
-        ngx_analytics_write_literal(&p->w, "} ");
+        ngx_http_analytics_prometheus_labels(p, "", metric, group);
         ngx_http_analytics_value_write(&p->w, &c.total, "NaN");
         ngx_analytics_write_literal(&p->w, "\n");
     }
@@ -513,6 +553,23 @@ ngx_http_analytics_prometheus_sample(ngx_http_analytics_prometheus_t *p,
     ngx_analytics_write_literal(&p->w, "{zone=\"");
     ngx_http_analytics_prometheus_escaped(&p->w, &p->zone->name);
     ngx_analytics_write_literal(&p->w, "\"");
+}
+
+
+/* NAMESUFFIX{zone="...",metric="...",group="..."} */
+
+static void
+ngx_http_analytics_prometheus_labels(ngx_http_analytics_prometheus_t *p,
+    const char *suffix, ngx_http_analytics_metric_t *metric, ngx_str_t *group)
+{
+    ngx_http_analytics_prometheus_sample(p, suffix);
+    ngx_http_analytics_prometheus_label(p, "metric", &metric->name);
+
+    if (group) {
+        ngx_http_analytics_prometheus_label(p, "group", group);
+    }
+
+    ngx_analytics_write_literal(&p->w, "} ");
 }
 
 

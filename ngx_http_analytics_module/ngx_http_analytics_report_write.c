@@ -161,8 +161,6 @@ static void
 ngx_http_analytics_json_pair(ngx_analytics_writer_t *w,
     ngx_http_analytics_row_pair_t *row)
 {
-    int     n;
-    char    text[32];
     double  change;
 
     ngx_analytics_write_literal(w, ",\"value\":");
@@ -172,8 +170,7 @@ ngx_http_analytics_json_pair(ngx_analytics_writer_t *w,
     ngx_analytics_write_literal(w, ",\"change\":");
 
     if (ngx_http_analytics_change(row, &change)) {
-        n = snprintf(text, sizeof(text), "%.6g", change);
-        ngx_analytics_write_raw(w, text, (size_t) n);
+        ngx_analytics_write_real(w, change, 6);
 
     } else {
         ngx_analytics_write_literal(w, "null");
@@ -264,8 +261,6 @@ static void
 ngx_http_analytics_csv_pair(ngx_analytics_writer_t *w,
     ngx_http_analytics_row_pair_t *row)
 {
-    int     n;
-    char    text[32];
     double  change;
 
     ngx_analytics_write_literal(w, ",");
@@ -275,8 +270,7 @@ ngx_http_analytics_csv_pair(ngx_analytics_writer_t *w,
     ngx_analytics_write_literal(w, ",");
 
     if (ngx_http_analytics_change(row, &change)) {
-        n = snprintf(text, sizeof(text), "%.6g", change);
-        ngx_analytics_write_raw(w, text, (size_t) n);
+        ngx_analytics_write_real(w, change, 6);
     }
 
     ngx_analytics_write_literal(w, "\r\n");

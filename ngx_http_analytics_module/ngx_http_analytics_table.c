@@ -26,7 +26,6 @@
 #define NGX_HTTP_ANALYTICS_TABLE_DAYS      30
 #define NGX_HTTP_ANALYTICS_TABLE_LAST      7
 #define NGX_HTTP_ANALYTICS_TABLE_DAYS_MAX  3660
-#define NGX_HTTP_ANALYTICS_TABLE_MERGES    40000  /* sketches of a day */
 
 
 /* Which days are asked for. */
@@ -40,14 +39,6 @@ typedef struct {
 } ngx_http_analytics_days_t;
 
 
-/* A group, with its figures in the order of the columns. */
-typedef struct {
-    ngx_str_t                      name;
-    double                         most;
-    ngx_http_analytics_value_t    *values;
-} ngx_http_analytics_row_t;
-
-
 static ngx_int_t ngx_http_analytics_table_range(ngx_http_request_t *r,
     ngx_http_analytics_view_t *view, ngx_http_analytics_days_t *days);
 static ngx_int_t ngx_http_analytics_table_args(ngx_http_request_t *r,
@@ -58,26 +49,12 @@ static ngx_int_t ngx_http_analytics_table_write(ngx_http_request_t *r,
 static ngx_int_t ngx_http_analytics_table_days(ngx_http_request_t *r,
     ngx_analytics_writer_t *w, ngx_http_analytics_zone_t *zone,
     ngx_http_analytics_table_t *table, ngx_http_analytics_buckets_t *b);
-static ngx_int_t ngx_http_analytics_table_groups(ngx_http_request_t *r,
-    ngx_analytics_writer_t *w, ngx_http_analytics_view_t *view,
-    ngx_http_analytics_table_t *table, ngx_http_analytics_buckets_t *b);
-static ngx_int_t ngx_http_analytics_table_rows(ngx_http_request_t *r,
-    ngx_http_analytics_zone_t *zone, ngx_http_analytics_member_t *member,
-    ngx_uint_t column, ngx_uint_t ncolumns, ngx_http_analytics_buckets_t *b,
-    ngx_array_t *rows);
-static ngx_http_analytics_row_t *ngx_http_analytics_table_row(
-    ngx_http_request_t *r, ngx_array_t *rows, ngx_str_t *name,
-    ngx_uint_t ncolumns);
 static ngx_int_t ngx_http_analytics_table_members(ngx_http_request_t *r,
     ngx_analytics_writer_t *w, ngx_http_analytics_view_t *view,
     ngx_http_analytics_buckets_t *b);
 static ngx_int_t ngx_http_analytics_table_totals(ngx_http_request_t *r,
     ngx_analytics_writer_t *w, ngx_http_analytics_zone_t *zone,
     ngx_http_analytics_table_t *table, ngx_http_analytics_buckets_t *b);
-static void ngx_http_analytics_table_member(ngx_analytics_writer_t *w,
-    ngx_str_t *name, ngx_uint_t first);
-static int ngx_libc_cdecl ngx_http_analytics_row_cmp(const void *one,
-    const void *two);
 
 
 static ngx_str_t  ngx_http_analytics_arg_days = ngx_string("days");
@@ -125,7 +102,8 @@ ngx_http_analytics_table_handler(ngx_http_request_t *r)
 
     case NGX_DONE:
         return ngx_http_analytics_problem(r, NGX_HTTP_UNPROCESSABLE_ENTITY,
-                           "there are too many groups for so many days",
+                           "there are too many groups for so many days: ask "
+                           "for a shorter time",
                            &ngx_http_analytics_arg_start, NULL);
 
     case NGX_ERROR:
@@ -354,175 +332,6 @@ ngx_http_analytics_table_days(ngx_http_request_t *r,
 }
 
 
-static ngx_int_t
-ngx_http_analytics_table_groups(ngx_http_request_t *r,
-    ngx_analytics_writer_t *w, ngx_http_analytics_view_t *view,
-    ngx_http_analytics_table_t *table, ngx_http_analytics_buckets_t *b)
-{
-    ngx_int_t                     rc;
-    ngx_uint_t                    i, k, n;
-    ngx_array_t                   rows;
-    ngx_http_analytics_row_t     *row;
-    ngx_http_analytics_member_t  *column;
-
-    column = table->columns.elts;
-    n = table->columns.nelts;
-
-    if (ngx_array_init(&rows, r->pool, 16, sizeof(ngx_http_analytics_row_t))
-        != NGX_OK)
-    {
-        return NGX_ERROR;
-    }
-
-    for (k = 0; k < n; k++) {
-        rc = ngx_http_analytics_table_rows(r, view->zone, &column[k], k, n, b,
-                                           &rows);
-        if (rc != NGX_OK) {
-            return rc;
-        }
-    }
-
-    row = rows.elts;
-
-    ngx_qsort(row, rows.nelts, sizeof(ngx_http_analytics_row_t),
-              ngx_http_analytics_row_cmp);
-
-    ngx_analytics_write_literal(w, "[");
-
-    for (i = 0; i < rows.nelts; i++) {
-
-        if (i) {
-            ngx_analytics_write_literal(w, ",");
-        }
-
-        ngx_analytics_write_literal(w, "{");
-        ngx_http_analytics_table_member(w, &view->group, 1);
-        ngx_analytics_write_string(w, &row[i].name);
-
-        for (k = 0; k < n; k++) {
-            ngx_http_analytics_table_member(w, &column[k].name, 0);
-            ngx_http_analytics_value_write(w, &row[i].values[k], "0");
-        }
-
-        ngx_analytics_write_literal(w, "}");
-    }
-
-    ngx_analytics_write_literal(w, "]");
-
-    return NGX_OK;
-}
-
-
-/*
- * Those of one column; the first one says which groups there are.  NGX_DONE if
- * it would take too long.
- */
-
-static ngx_int_t
-ngx_http_analytics_table_rows(ngx_http_request_t *r,
-    ngx_http_analytics_zone_t *zone, ngx_http_analytics_member_t *member,
-    ngx_uint_t column, ngx_uint_t ncolumns, ngx_http_analytics_buckets_t *b,
-    ngx_array_t *rows)
-{
-    ngx_int_t                     rc;
-    ngx_str_t                     name;
-    ngx_uint_t                    i;
-    ngx_analytics_source_t       *source;
-    ngx_http_analytics_row_t     *row;
-    ngx_http_analytics_known_t    known;
-    ngx_http_analytics_column_t   c;
-
-    source = zone->metrics->sources.elts;
-
-    rc = ngx_http_analytics_metric_known(r->pool, zone, member->metric,
-                                         source[member->metric->source].groups,
-                                         NULL, &known);
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    if (member->metric->what > NGX_HTTP_ANALYTICS_MAX
-        && (known.n + 1) * b->n > NGX_HTTP_ANALYTICS_TABLE_MERGES)
-    {
-        return NGX_DONE;
-    }
-
-    ngx_memzero(&c, sizeof(ngx_http_analytics_column_t));
-
-    c.zone = zone;
-    c.metric = member->metric;
-    c.buckets = b;
-
-    for (i = 0; i < known.n + known.others; i++) {
-
-        if (i < known.n) {
-            name = known.groups[i].name;
-            c.group = known.groups[i].index;
-
-        } else {
-            ngx_str_set(&name, "other");
-            c.group = NGX_ANALYTICS_GROUP_OTHER;
-        }
-
-        rc = ngx_http_analytics_column(r->pool, &c);
-
-        if (rc != NGX_OK) {
-            return rc;
-        }
-
-        if (ngx_http_analytics_value_real(&c.total) == 0) {
-            continue;
-        }
-
-        row = ngx_http_analytics_table_row(r, rows, &name, ncolumns);
-        if (row == NULL) {
-            return NGX_ERROR;
-        }
-
-        row->values[column] = c.total;
-
-        if (column == 0) {
-            row->most = ngx_http_analytics_value_real(&c.total);
-        }
-    }
-
-    return NGX_OK;
-}
-
-
-/* The row of a name, or a new one. */
-
-static ngx_http_analytics_row_t *
-ngx_http_analytics_table_row(ngx_http_request_t *r, ngx_array_t *rows,
-    ngx_str_t *name, ngx_uint_t ncolumns)
-{
-    ngx_uint_t                 i;
-    ngx_http_analytics_row_t  *row;
-
-    row = rows->elts;
-
-    for (i = 0; i < rows->nelts; i++) {
-        if (row[i].name.len == name->len
-            && ngx_memcmp(row[i].name.data, name->data, name->len) == 0)
-        {
-            return &row[i];
-        }
-    }
-
-    row = ngx_array_push(rows);
-    if (row == NULL) {
-        return NULL;
-    }
-
-    row->name = *name;
-    row->most = 0;
-    row->values = ngx_pcalloc(r->pool,
-                            ncolumns * sizeof(ngx_http_analytics_value_t));
-
-    return row->values ? row : NULL;
-}
-
-
 /* ,TABLE:{...},...} */
 
 static ngx_int_t
@@ -595,7 +404,7 @@ ngx_http_analytics_table_totals(ngx_http_request_t *r,
 }
 
 
-static void
+void
 ngx_http_analytics_table_member(ngx_analytics_writer_t *w, ngx_str_t *name,
     ngx_uint_t first)
 {
@@ -605,19 +414,4 @@ ngx_http_analytics_table_member(ngx_analytics_writer_t *w, ngx_str_t *name,
 
     ngx_analytics_write_string(w, name);
     ngx_analytics_write_literal(w, ":");
-}
-
-
-static int ngx_libc_cdecl
-ngx_http_analytics_row_cmp(const void *one, const void *two)
-{
-    const ngx_http_analytics_row_t  *a = one;
-    const ngx_http_analytics_row_t  *b = two;
-
-    if (a->most != b->most) {
-        return (a->most > b->most) ? -1 : 1;
-    }
-
-    return (int) ngx_memn2cmp(a->name.data, b->name.data, a->name.len,
-                              b->name.len);
 }

@@ -517,6 +517,32 @@ subtest 'what cannot be answered' => sub {
     is_problem $nginx->get('/metrics/calls?group=none'), 422, 'group',
         'no such group';
 
+    # events without the path have a group, whose name is empty
+
+    is $nginx->post('/events/', '[{"user_id":"u","event_type":"call",'
+        . '"timestamp":"2024-03-01T00:00:00Z"},{"user_id":"u","event_type":'
+        . '"call","timestamp":"2024-03-01T00:00:00Z","metadata":{"model":'
+        . '"large","call":{"seconds":2}}}]')->{status}, 201, 'two calls';
+
+    my $day = 'start=2024-03-01&end=2024-03-01';
+
+    is_json [ map { $_->{group} } @{
+        $nginx->json("/metrics/calls?$day&group=")->{groups} } ], '[""]',
+        'a group without a name can be asked for';
+    is scalar @{ $nginx->json("/metrics/calls?$day")->{groups} }, 2,
+        'or all of them';
+
+    my $hours = 'interval=hour&start=2024-01-01&group=large&end';
+
+    is $nginx->get("/metrics/median?$hours=2024-06-08")->{status}, 200,
+        'one group of so many hours as can be merged';
+
+    my $answer = $nginx->get("/metrics/median?$hours=2024-10-01");
+
+    is_problem $answer, 422, 'group', 'one of more hours';
+    unlike $answer->json->{detail}, qr/one group/,
+        'does not hear that it should ask for one';
+
     is_json [ map { $_->{metric} } @{ $nginx->json('/metrics/')->{metrics} } ],
         $json->encode([ sort keys %METRICS ]), 'all are listed';
     $nginx->stop;
@@ -539,6 +565,7 @@ subtest 'what cannot be configured' => sub {
         ['metric a sessions type=t;',       'it is of all users'],
         ['metric a count; metric a count;', 'already declared'],
         ['timezone Europe/Nowhere;',        'invalid time zone'],
+        ['timezone right/Europe/Berlin;',   'invalid time zone'],
         ['timezone UTC; timezone UTC;',     'duplicate'],
         ['session 0s;',                     'invalid time of "session"'],
         ['table t nothing;',                'unknown metric "nothing"'],

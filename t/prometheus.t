@@ -7,6 +7,7 @@ use strict;
 use warnings;
 
 use File::Temp ();
+use POSIX qw(strftime);
 use Test::More;
 
 use Analytics::Prometheus;
@@ -174,6 +175,140 @@ subtest 'labels are escaped, also the name of a zone' => sub {
         'each sample has it, in a line';
     is scalar(grep { index($_, "total$label,type=\"a\\\"b\"} 1") > 0 }
         @samples), 1, 'and other labels are, too';
+};
+
+# The counters of a zone, by metric and group.
+
+sub counters {
+    my ($nginx) = @_;
+
+    my $is = samples($nginx->get('/metrics')->{body});
+
+    return { map { /metric_events_total\{metric="(\w+)"(?:,group="(\w*)")?/
+        ? (join('/', grep { defined } $1, $2) => 0 + $is->{$_}) : () }
+        keys %$is };
+}
+
+
+sub events_of_days {
+    my ($nginx, $days, $model, $n) = @_;
+
+    my @events = map {
+        sprintf '{"user_id":"u","event_type":"t","timestamp":"%s",'
+            . '"metadata":{"model":"%s","v":%s}}',
+            strftime('%Y-%m-%dT%H:%M:%SZ', gmtime time - 86400 * ($_ % $days)),
+            $model, $_ % 2 ? '"none"' : 1
+    } 0 .. $n - 1;
+
+    is $nginx->post('/events/', '[' . join(',', @events) . ']')->{status}, 201,
+        "$n events over $days days";
+}
+
+
+my %COUNTING = (path => 1, zone => '32m',
+    locations => <<'CONF');
+        location = /metrics  { analytics_prometheus site; }
+        location  /metrics/  { analytics_metrics site; }
+CONF
+
+
+subtest 'a counter does not fall with the days that are kept' => sub {
+    my $library = Analytics::Test::root_dir() . '/build/preload/clock.so';
+
+    plan skip_all => 'there is no preload/clock.so: "make check" builds it'
+        unless -f $library;
+
+    my $nginx = Analytics::Test->new(%COUNTING, preload => $library,
+        retain => 'totals=90d', log => 'metric n count; '
+            . 'metric g count by=model; metric f count by=model field=v;');
+    my $clock = $nginx->dir . '/clock';
+
+    # it is mapped, and so stays the same file
+
+    Analytics::Test::write_file($clock, pack 'q', 0);
+    chmod 0644, $clock;
+
+    $nginx->set(env => { ANALYTICS_CLOCK => $clock })->start;
+
+    events_of_days($nginx, 200, 'a', 201);
+    events_of_days($nginx, 1, 'b', 3);
+
+    my %expected = (n => 204, 'g/a' => 201, 'g/b' => 3, 'f/a' => 101,
+        'f/b' => 2);
+
+    is_json counters($nginx), \%expected, 'all of them count';
+
+    my $past = sprintf '/metrics/n?start=%s&end=%s',
+        map { strftime('%Y-%m-%d', gmtime time - 86400 * $_) } 210, 70;
+    my $kept = $nginx->json($past)->{total};
+
+    ok $kept > 0 && $kept < 141, "$kept of them are kept by day";
+
+    open my $file, '+<', $clock or die "$clock: $!\n";
+    syswrite $file, pack 'q', 86400 * 130;
+    close $file;
+
+    ok wait_for(sub {
+        $nginx->post('/events/', '{"user_id":"u","event_type":"t",'
+            . '"metadata":{"model":"b"}}');
+        $expected{n}++;
+        $expected{'g/b'}++;
+
+        return $nginx->json($past)->{total} == 0;
+    }), 'days later, they are not';
+
+    is_json counters($nginx), \%expected, 'and the counter is what it was';
+
+    # what is stopped leaves a checkpoint
+
+    $nginx->stop;
+    $nginx->start;
+
+    is_json counters($nginx), \%expected, 'also after a restart';
+    $nginx->stop;
+};
+
+
+subtest 'what a metric is completed with counts once' => sub {
+    my @declared = ('metric who unique; metric whose unique by=model; ',
+        'metric n count; metric g count by=model; '
+            . 'metric f count by=model field=v; ',
+        'metric some count where=model=a; ');
+    my $nginx = Analytics::Test->new(%COUNTING, log => $declared[0])->start;
+
+    my $complete = sub {
+        return wait_for(sub {
+            return !grep { defined $_->{complete_since} }
+                @{ $nginx->json('/metrics/')->{metrics} };
+        });
+    };
+
+    events_of_days($nginx, 30, 'a', 40);
+    events_of_days($nginx, 30, 'b', 7);
+
+    $nginx->set(log => "@declared[0, 1]")->reload;
+    events_of_days($nginx, 30, 'a', 5);
+    ok $complete->(), 'counts of events whose users were counted before';
+
+    is_json counters($nginx), { n => 52, 'g/a' => 45, 'g/b' => 7,
+        'f/a' => 23, 'f/b' => 4 }, 'have all of them';
+
+    $nginx->set(log => "@declared")->reload;
+    events_of_days($nginx, 30, 'b', 2);
+    ok $complete->(), 'a metric that nobody counted for';
+
+    my $expected = { n => 54, 'g/a' => 45, 'g/b' => 9, some => 45,
+        'f/a' => 23, 'f/b' => 5 };
+
+    is_json counters($nginx), $expected, 'too';
+
+    # it is made of the log alone
+
+    $nginx->stop;
+    unlink glob $nginx->dir . '/data/*.checkpoint';
+    $nginx->start;
+    is_json counters($nginx), $expected, 'and the log says the same';
+    $nginx->stop;
 };
 
 

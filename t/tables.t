@@ -156,6 +156,63 @@ subtest 'both in one answer' => sub {
 };
 
 
+subtest 'many groups over many days' => sub {
+    my $nginx = Analytics::Test->new(zone => '64m', path => 1,
+        log => 'metric n count by=m; metric half p50 by=m field=v;
+            metric kinds unique by=m field=v; table t n half kinds;',
+        locations => <<'CONF')->start;
+        location = /groups   { analytics_table site groups=m t; }
+        location = /joined   { analytics_join site groups=/groups?days=$arg_d; }
+        location  /metrics/  { analytics_metrics site; }
+CONF
+
+    # 100 days of 30 groups are more than is merged on the event loop
+
+    my (%n, @events);
+
+    for my $day (0 .. 99) {
+        for my $m (0 .. 29) {
+            next if ($day + $m) % 3;
+
+            push @events, sprintf '{"user_id":"u","event_type":"t",'
+                . '"timestamp":"%sT00:00:00Z","metadata":{"m":"m%d","v":%d}}',
+                strftime('%Y-%m-%d', gmtime $today - $day * 86400), $m,
+                $day + 1;
+            $n{"m$m"}{ $day + 1 } = 1;
+        }
+    }
+
+    is $nginx->post('/events/', '[' . join(',', @events) . ']')->{status}, 201,
+        @events . ' events';
+
+    for my $days (10, 100) {
+        my $rows = $nginx->json("/groups?days=$days");
+        my @wrong;
+
+        is @$rows, 30, "$days days: all groups";
+
+        for my $row (@$rows) {
+            my @v = sort { $a <=> $b } grep { $_ <= $days }
+                keys %{ $n{ $row->{m} } };
+            my $half = $v[ ($#v) / 2 ];
+
+            push @wrong, Analytics::Test::canonical($row)
+                if $row->{n} != @v
+                || abs($row->{half} - $half) > 0.0101 * $half
+                || abs($row->{kinds} - @v) > 0.1 * @v;
+        }
+
+        is_json \@wrong, '[]', 'with all that is theirs';
+        is_json $nginx->json("/joined?d=$days")->{groups},
+            Analytics::Test::canonical($rows), 'also joined';
+    }
+
+    is_problem $nginx->get('/groups?days=3660'), 422, 'start',
+        'what would take too long even so';
+    $nginx->stop;
+};
+
+
 subtest 'what cannot be asked' => sub {
     for (
         ['/api/v1/user-stats?start=tomorrow',                    'start'],

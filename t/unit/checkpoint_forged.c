@@ -31,7 +31,12 @@ with_section(const char *kind, const u_char *data, size_t n, size_t *len)
     for (at = HEAD; at < newer_len; at += 16 + l) {
         memcpy(&l, newer + at + 8, 8);
 
-        if (memcmp(newer + at, kind, 4) != 0) {
+        /* groups as they were written before take the place of the others */
+
+        if (memcmp(newer + at, kind, 4) != 0
+            && (memcmp(kind, "grup", 4) != 0
+                || memcmp(newer + at, "grps", 4) != 0))
+        {
             memcpy(p + *len, newer + at, 16 + l);
             *len += 16 + l;
             continue;
@@ -138,8 +143,11 @@ test_malformed(void)
     taken("meas", MEASURE("\x01\0\0\0\0\0\0\0", "\x05\0\0\0")
                   MEASURE("\x02\0\0\0\0\0\0\0", "\0\0\0\0"), 304,
           "measures");
+    taken("cntd", "\x07\0\0\0\0\0\0\0" NONE NONE, 24, "points of one");
+    taken("grps", "\x00\x02\x00\x05\x00\x05\x01x"
+                  "\x00\x03\x01\x05\x00\x02\x00", 15, "groups");
     taken("grup", "\x00\x02\x00\x05\x00\x01x" "\x00\x03\x01\x05\x00\x00", 13,
-          "groups");
+          "groups as they were before");
     taken("hll ", "\xff\x3f\x33", 3, "a register");
 
     refused("user", USER("\x01", "\x01") "\x06\x01", 18,
@@ -186,6 +194,10 @@ test_malformed(void)
             "a measure of too many groups");
     refused("meas", MEASURE("\x01\0\0\0\0\0\0\0", "\0\0\0\0"), 151,
             "half a measure");
+    refused("cntd", NONE NONE NONE NONE NONE NONE NONE NONE NONE, 72,
+            "points of a measure that is not there");
+    refused("cntd", NONE NONE NONE, 23, "half of a measure's points");
+    refused("cntd", "\0\0\0\0\0\x80\0\0" NONE NONE, 24, "2^47 points");
     refused("grup", "\x02\x02\x00\x05\x00\x01x", 7,
             "a group of a measure that is not there");
     refused("grup", "\x00\x01\x00\x05\x00\x01x", 7,
@@ -274,7 +286,8 @@ fix_lengths(u_char *p, size_t len)
                     || memcmp(p + end, "type", 4) == 0
                     || memcmp(p + end, "hll ", 4) == 0
                     || memcmp(p + end, "meas", 4) == 0
-                    || memcmp(p + end, "grup", 4) == 0
+                    || memcmp(p + end, "cntd", 4) == 0
+                    || memcmp(p + end, "grps", 4) == 0
                     || memcmp(p + end, "cell", 4) == 0
                     || memcmp(p + end, "user", 4) == 0
                     || memcmp(p + end, "key ", 4) == 0)
