@@ -161,16 +161,8 @@ ngx_analytics_measures_classes(ngx_analytics_zone_t *z,
     ngx_analytics_measure_t *measure, ngx_analytics_source_t *source)
 {
     uint32_t                stale, fresh;
-    uint64_t                last;
     ngx_uint_t              i;
     ngx_analytics_since_t  *since;
-
-    /*
-     * Whoever was folding a record may have been killed between its totals
-     * and its metrics: events that come again are in these only then.
-     */
-
-    last = z->accepted ? z->seq : z->metrics_seq;
 
     stale = measure->classes & ~(uint32_t) source->classes;
     fresh = (uint32_t) source->classes & ~measure->classes & ~measure->stale;
@@ -192,7 +184,7 @@ ngx_analytics_measures_classes(ngx_analytics_zone_t *z,
 
         since = &measure->since[i];
 
-        ngx_analytics_put64(z, &since->from, z->events ? last + 1 : 0);
+        ngx_analytics_put64(z, &since->from, z->events ? z->seq + 1 : 0);
         ngx_analytics_put_time(z, &since->since,
                                z->events ? z->received : 0);
     }

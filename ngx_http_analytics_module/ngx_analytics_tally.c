@@ -13,12 +13,15 @@
 #include "ngx_analytics_timezone.h"
 
 
+_Static_assert(NGX_ANALYTICS_TALLY_POINTS >= NGX_ANALYTICS_RULES_WORDS,
+               "words of a tally");
+
+
 /* Is given each cell that is to be changed, and by what. */
 typedef void (*ngx_analytics_tally_pt)(ngx_analytics_tally_t *tally,
     uint64_t key, ngx_uint_t place, uint64_t value);
 
 
-static void ngx_analytics_tally_empty(ngx_analytics_tally_t *tally);
 static ngx_uint_t ngx_analytics_tally_full(ngx_analytics_tally_t *tally,
     ngx_analytics_event_t *event);
 static void ngx_analytics_tally_day(ngx_analytics_tally_t *tally,
@@ -75,7 +78,7 @@ ngx_analytics_tally_init(ngx_analytics_tally_t *tally,
 }
 
 
-static void
+void
 ngx_analytics_tally_empty(ngx_analytics_tally_t *tally)
 {
     tally->words = 0;
@@ -139,7 +142,7 @@ ngx_analytics_tally_full(ngx_analytics_tally_t *tally,
            || tally->nmarks + event->npoints > NGX_ANALYTICS_TALLY_MARKS
            || tally->ndays == NGX_ANALYTICS_TALLY_DAYS
            || tally->words + tally->rules->words
-              > NGX_ANALYTICS_RULES_WORDS;
+              > NGX_ANALYTICS_TALLY_POINTS;
 }
 
 
@@ -343,6 +346,36 @@ ngx_analytics_tally_prepare(ngx_analytics_tally_t *tally)
     }
 
     ngx_analytics_tally_each(tally, ngx_analytics_tally_create);
+}
+
+
+void
+ngx_analytics_tally_find(ngx_analytics_tally_t *tally)
+{
+    ngx_str_t                   name;
+    ngx_uint_t                  i;
+    ngx_analytics_zone_t       *z;
+    ngx_analytics_tally_sum_t  *sum;
+
+    z = tally->zone;
+
+    for (i = 0; i < tally->nsums; i++) {
+        sum = &tally->sums[i];
+
+        sum->index = NGX_ANALYTICS_GROUP_ALL;
+
+        if (z->measures[sum->measure].groups_max) {
+            name = sum->point->group;
+            sum->block = ngx_analytics_groups_find(z, sum->measure, &name,
+                                                   sum->point->hash);
+
+            if (sum->block && ngx_analytics_group(z, sum->block)->pass) {
+                sum->block = 0;
+            }
+
+            sum->index = (uint16_t) ngx_analytics_groups_index(z, sum->block);
+        }
+    }
 }
 
 
