@@ -13,6 +13,9 @@
 #include "ngx_analytics_timezone.h"
 
 
+#define NGX_ANALYTICS_TALLY_HINT_BITS  12
+
+
 _Static_assert(NGX_ANALYTICS_TALLY_POINTS >= NGX_ANALYTICS_RULES_WORDS,
                "words of a tally");
 
@@ -88,6 +91,7 @@ ngx_analytics_tally_empty(ngx_analytics_tally_t *tally)
     tally->ndays = 0;
 
     if (tally->rules->n) {
+        ngx_memzero(tally->last, tally->rules->n * sizeof(uint16_t));
         ngx_memzero(tally->sum_places, sizeof(tally->sum_places));
         ngx_memzero(tally->bin_places, sizeof(tally->bin_places));
     }
@@ -216,6 +220,19 @@ ngx_analytics_tally_point(ngx_analytics_tally_t *tally,
 }
 
 
+/* Whether it is what a point is added to. */
+
+static ngx_inline ngx_uint_t
+ngx_analytics_tally_sum_is(ngx_analytics_tally_t *tally,
+    ngx_analytics_tally_sum_t *sum, ngx_analytics_point_t *point,
+    ngx_uint_t m)
+{
+    return sum->measure == m && sum->minute == tally->minute
+           && sum->point->hash == point->hash
+           && sum->point->group.len == point->group.len;
+}
+
+
 /* The place of a group's minute, which is a new one or there already. */
 
 static ngx_uint_t
@@ -223,9 +240,18 @@ ngx_analytics_tally_sum(ngx_analytics_tally_t *tally,
     ngx_analytics_point_t *point, ngx_uint_t m)
 {
     uint64_t                    h;
-    uint16_t                   *place;
+    uint16_t                   *place, *last;
     ngx_uint_t                  i;
     ngx_analytics_tally_sum_t  *sum;
+
+    last = &tally->last[point->source];
+
+    if (*last
+        && ngx_analytics_tally_sum_is(tally, &tally->sums[*last - 1], point,
+                                      m))
+    {
+        return *last - 1;
+    }
 
     h = (point->hash ^ (uint64_t) m << 48 ^ (uint64_t) tally->minute)
         * 0x9e3779b97f4a7c15ULL;
@@ -239,15 +265,14 @@ ngx_analytics_tally_sum(ngx_analytics_tally_t *tally,
 
         sum = &tally->sums[*place - 1];
 
-        if (sum->measure == m && sum->minute == tally->minute
-            && sum->point->hash == point->hash
-            && sum->point->group.len == point->group.len)
-        {
+        if (ngx_analytics_tally_sum_is(tally, sum, point, m)) {
+            *last = *place;
             return *place - 1;
         }
     }
 
     *place = (uint16_t) ++tally->nsums;
+    *last = *place;
 
     sum = &tally->sums[tally->nsums - 1];
 
@@ -580,6 +605,18 @@ ngx_analytics_tally_each_mark(ngx_analytics_tally_t *tally,
 }
 
 
+/* Where a chunk was last: those of one tally are mostly those of the next. */
+
+static ngx_inline uint32_t *
+ngx_analytics_tally_hint(uint64_t key)
+{
+    static __thread uint32_t  hints[1 << NGX_ANALYTICS_TALLY_HINT_BITS];
+
+    return &hints[(key * 0x9e3779b97f4a7c15ULL)
+                  >> (64 - NGX_ANALYTICS_TALLY_HINT_BITS)];
+}
+
+
 /*
  * An empty chunk says the same as none.  What has to go for it is behind the
  * horizon then, also if it was made for this.
@@ -588,17 +625,24 @@ static void
 ngx_analytics_tally_create(ngx_analytics_tally_t *tally, uint64_t key,
     ngx_uint_t place, uint64_t value)
 {
-    uint32_t               n;
+    uint32_t               n, *hint;
     ngx_analytics_zone_t  *z;
 
     z = tally->zone;
     n = 0;
 
     if (ngx_analytics_cells_kept(z, key)) {
-        n = ngx_analytics_chunk_find(z, key);
+        hint = ngx_analytics_tally_hint(key);
+        n = *hint;
 
-        if (n == 0) {
-            n = ngx_analytics_tally_chunk(tally, key);
+        if (!ngx_analytics_chunk_is(z, n, key)) {
+            n = ngx_analytics_chunk_find(z, key);
+
+            if (n == 0) {
+                n = ngx_analytics_tally_chunk(tally, key);
+            }
+
+            *hint = n;
         }
     }
 
@@ -654,11 +698,12 @@ ngx_analytics_tally_change(ngx_analytics_tally_t *tally, uint64_t key,
 
     tally->cell++;
 
-    if (!ngx_analytics_cells_kept(z, key)) {
-        return;
-    }
-
     if (!ngx_analytics_chunk_is(z, n, key)) {
+
+        if (!ngx_analytics_cells_kept(z, key)) {
+            return;
+        }
+
         n = ngx_analytics_chunk_find(z, key);
     }
 

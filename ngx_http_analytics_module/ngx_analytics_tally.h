@@ -95,6 +95,9 @@ typedef struct {
     int16_t                  measures[NGX_ANALYTICS_SOURCES_MAX];
     uint16_t                 days[NGX_ANALYTICS_TALLY_DAYS];
 
+    /* 1 + where the last point of each source is */
+    uint16_t                 last[NGX_ANALYTICS_SOURCES_MAX];
+
     ngx_analytics_tally_sum_t   sums[NGX_ANALYTICS_TALLY_SUMS];
     ngx_analytics_tally_bin_t   bins[NGX_ANALYTICS_TALLY_BINS];
     ngx_analytics_tally_mark_t  marks[NGX_ANALYTICS_TALLY_MARKS];
