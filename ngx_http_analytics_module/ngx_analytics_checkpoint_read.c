@@ -228,7 +228,6 @@ ngx_analytics_checkpoint_load(ngx_analytics_checkpoint_in_t *in,
     if (rc == NGX_OK) {
         z->position = head.position;
         z->seq = head.seq;
-        z->metrics_seq = head.seq;
     }
 
     if (in->fd != -1) {

@@ -24,9 +24,9 @@
 
 
 #define NGX_ANALYTICS_MAGIC           0x31656e6f7a414e47ULL
-#define NGX_ANALYTICS_LAYOUT          4
+#define NGX_ANALYTICS_LAYOUT          5
 
-#define NGX_ANALYTICS_UNDO_MAX        2048      /* words of a transaction */
+#define NGX_ANALYTICS_UNDO_MAX        8192      /* words of a transaction */
 
 #define NGX_ANALYTICS_USER_INLINE     56        /* bytes of the name */
 #define NGX_ANALYTICS_USER_TYPES      3
@@ -375,8 +375,7 @@ struct ngx_analytics_zone_s {
     ngx_analytics_program_state_t  program;
 
     uint64_t                position;      /* in the log: the next record */
-    uint64_t                seq;           /* of the last event folded, */
-    uint64_t                metrics_seq;   /* and folded into measures */
+    uint64_t                seq;           /* of the last event folded */
     uint64_t                refolded;      /* chunks of a record so far */
     uint64_t                refolds;       /* how many records there were */
     uint64_t                accepted;      /* 0 in the zone of a log */

@@ -158,19 +158,12 @@ ngx_analytics_measures_take(ngx_analytics_zone_t *z,
 /*
  * The number of the first event that is in what begins now.  In a zone without
  * events there is nothing to lack.
- *
- * Whoever was folding a record may have been killed between its totals and its
- * metrics: events that come again are in these only then.
  */
 
 static uint64_t
 ngx_analytics_measures_next(ngx_analytics_zone_t *z)
 {
-    if (z->events == 0) {
-        return 0;
-    }
-
-    return (z->accepted ? z->seq : z->metrics_seq) + 1;
+    return z->events ? z->seq + 1 : 0;
 }
 
 

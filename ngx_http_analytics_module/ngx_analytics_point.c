@@ -27,11 +27,22 @@
 #define NGX_ANALYTICS_KEY_LEN      1024
 
 
-/* A value that was looked up. */
+/* ngx_analytics_value_t.number: what is known of it */
+#define NGX_ANALYTICS_VALUE_PARSED 0x01
+#define NGX_ANALYTICS_VALUE_NUMBER 0x02    /* whole and nano are set */
+#define NGX_ANALYTICS_VALUE_REAL   0x04    /* real and bin are */
+
+
+/* A value that was looked up, and the number in it: many may ask for it. */
 typedef struct {
     ngx_str_t                  raw;        /* without the quotes */
-    ngx_uint_t                 type;       /* ngx_analytics_json_type_e */
-    ngx_uint_t                 escaped;
+    uint8_t                    type;       /* ngx_analytics_json_type_e */
+    uint8_t                    escaped;
+    uint8_t                    number;
+    uint16_t                   bin;
+    uint32_t                   nano;
+    int64_t                    whole;
+    double                     real;
 } ngx_analytics_value_t;
 
 
@@ -71,6 +82,9 @@ static ngx_int_t ngx_analytics_point_field(ngx_analytics_pointer_t *pointer,
     ngx_analytics_aim_t *aim, ngx_analytics_point_t *point);
 static ngx_int_t ngx_analytics_point_number(ngx_analytics_pointer_t *pointer,
     ngx_analytics_aim_t *aim, ngx_uint_t i, ngx_analytics_point_t *point);
+static ngx_int_t ngx_analytics_point_parse(ngx_analytics_value_t *value);
+static void ngx_analytics_point_real(ngx_analytics_aim_t *aim,
+    ngx_analytics_value_t *value, ngx_analytics_point_t *point);
 static double ngx_analytics_point_double(ngx_analytics_value_t *value,
     ngx_analytics_point_t *point);
 static ngx_int_t ngx_analytics_point_distinct(
@@ -233,10 +247,12 @@ ngx_analytics_point_member(ngx_analytics_pointer_t *pointer,
     uint8_t                 deeper[NGX_ANALYTICS_PATHS_MAX];
     ngx_int_t               rc;
     ngx_uint_t              i, ndeeper;
+    ngx_uint_t              escaped;
     ngx_analytics_value_t   value;
 
-    value.type = ngx_analytics_json_peek(json);
-    value.escaped = 0;
+    value.type = (uint8_t) ngx_analytics_json_peek(json);
+    value.number = 0;
+    escaped = 0;
 
     if (value.type == NGX_ANALYTICS_JSON_OBJECT) {
         ndeeper = 0;
@@ -253,8 +269,10 @@ ngx_analytics_point_member(ngx_analytics_pointer_t *pointer,
     }
 
     rc = (value.type == NGX_ANALYTICS_JSON_STRING)
-         ? ngx_analytics_json_string(json, &value.raw, &value.escaped)
+         ? ngx_analytics_json_string(json, &value.raw, &escaped)
          : ngx_analytics_json_value(json, &value.raw);
+
+    value.escaped = (uint8_t) escaped;
 
     for (i = 0; i < n && rc == NGX_OK; i++) {
         if (pointer->plans->paths[paths[i]].n == depth + 1) {
@@ -322,8 +340,6 @@ static ngx_uint_t
 ngx_analytics_point_fulfils(ngx_analytics_pointer_t *pointer,
     ngx_analytics_condition_t *condition)
 {
-    int64_t                 whole;
-    uint32_t                nano;
     ngx_int_t               cmp;
     ngx_str_t               text;
     ngx_analytics_value_t  *value, type;
@@ -332,6 +348,7 @@ ngx_analytics_point_fulfils(ngx_analytics_pointer_t *pointer,
         type.raw = pointer->event->type;
         type.type = NGX_ANALYTICS_JSON_STRING;
         type.escaped = 0;
+        type.number = 0;
         value = &type;
 
     } else {
@@ -342,13 +359,13 @@ ngx_analytics_point_fulfils(ngx_analytics_pointer_t *pointer,
         return 0;
     }
 
-    if (value->type == NGX_ANALYTICS_JSON_NUMBER && condition->number
-        && ngx_analytics_number_parse(&value->raw, &whole, &nano) == NGX_OK)
-    {
-        cmp = (whole > condition->whole) - (whole < condition->whole);
+    if (condition->number && ngx_analytics_point_parse(value) == NGX_OK) {
+        cmp = (value->whole > condition->whole)
+              - (value->whole < condition->whole);
 
         if (cmp == 0) {
-            cmp = (nano > condition->nano) - (nano < condition->nano);
+            cmp = (value->nano > condition->nano)
+                  - (value->nano < condition->nano);
         }
 
         switch (condition->op) {
@@ -448,7 +465,8 @@ ngx_analytics_point_group(ngx_analytics_pointer_t *pointer,
 
         if (pointer->plans->paths[by->path[i]].n == 0) {
             point->group = pointer->event->type;
-            break;
+            point->hash = pointer->event->type_hash;
+            return NGX_OK;
         }
 
         value = ngx_analytics_point_value(pointer, by->path[i]);
@@ -524,8 +542,6 @@ static ngx_int_t
 ngx_analytics_point_number(ngx_analytics_pointer_t *pointer,
     ngx_analytics_aim_t *aim, ngx_uint_t i, ngx_analytics_point_t *point)
 {
-    int64_t                 whole;
-    uint32_t                nano;
     ngx_uint_t              n;
     ngx_analytics_value_t  *value, *last;
 
@@ -539,15 +555,12 @@ ngx_analytics_point_number(ngx_analytics_pointer_t *pointer,
             continue;
         }
 
-        if (value->type != NGX_ANALYTICS_JSON_NUMBER
-            || ngx_analytics_number_parse(&value->raw, &whole, &nano)
-               != NGX_OK)
-        {
+        if (ngx_analytics_point_parse(value) != NGX_OK) {
             return NGX_DECLINED;
         }
 
-        point->whole += whole;
-        point->nano += nano;
+        point->whole += value->whole;
+        point->nano += value->nano;
 
         if (point->nano >= NGX_ANALYTICS_NANO) {
             point->nano -= NGX_ANALYTICS_NANO;
@@ -561,21 +574,66 @@ ngx_analytics_point_number(ngx_analytics_pointer_t *pointer,
 
     point->flags |= NGX_ANALYTICS_POINT_NUMBER;
 
-    if (!(aim->classes & (NGX_ANALYTICS_CLASS_MIN|NGX_ANALYTICS_CLASS_MAX
-                          |NGX_ANALYTICS_CLASS_SKETCH)))
+    if (aim->classes & (NGX_ANALYTICS_CLASS_MIN|NGX_ANALYTICS_CLASS_MAX
+                        |NGX_ANALYTICS_CLASS_SKETCH))
     {
-        return NGX_OK;
-    }
-
-    point->value = ngx_analytics_point_double(n == 1 ? last : NULL, point);
-
-    if (aim->classes & NGX_ANALYTICS_CLASS_SKETCH) {
-        point->bin = (uint16_t) ngx_analytics_sketch_bin(
-                                    point->value < 0 ? -point->value
-                                                     : point->value);
+        ngx_analytics_point_real(aim, n == 1 ? last : NULL, point);
     }
 
     return NGX_OK;
+}
+
+
+static ngx_int_t
+ngx_analytics_point_parse(ngx_analytics_value_t *value)
+{
+    if (!(value->number & NGX_ANALYTICS_VALUE_PARSED)) {
+        value->number |= NGX_ANALYTICS_VALUE_PARSED;
+
+        if (value->type == NGX_ANALYTICS_JSON_NUMBER
+            && ngx_analytics_number_parse(&value->raw, &value->whole,
+                                          &value->nano) == NGX_OK)
+        {
+            value->number |= NGX_ANALYTICS_VALUE_NUMBER;
+        }
+    }
+
+    return (value->number & NGX_ANALYTICS_VALUE_NUMBER) ? NGX_OK
+                                                        : NGX_DECLINED;
+}
+
+
+/* As a double, with its bin: of one value, or else (NULL) of a sum. */
+
+static void
+ngx_analytics_point_real(ngx_analytics_aim_t *aim,
+    ngx_analytics_value_t *value, ngx_analytics_point_t *point)
+{
+    ngx_uint_t  sketch;
+
+    sketch = aim->classes & NGX_ANALYTICS_CLASS_SKETCH;
+
+    if (value && (value->number & NGX_ANALYTICS_VALUE_REAL)) {
+        point->value = value->real;
+        point->bin = sketch ? value->bin : 0;
+        return;
+    }
+
+    point->value = ngx_analytics_point_double(value, point);
+
+    if (!sketch) {
+        return;
+    }
+
+    point->bin = (uint16_t) ngx_analytics_sketch_bin(
+                                point->value < 0 ? -point->value
+                                                 : point->value);
+
+    if (value) {
+        value->real = point->value;
+        value->bin = point->bin;
+        value->number |= NGX_ANALYTICS_VALUE_REAL;
+    }
 }
 
 

@@ -80,7 +80,7 @@ ngx_analytics_rules_words(ngx_uint_t classes, ngx_uint_t series)
     planes = (classes & 0x01) + (classes >> 1 & 0x01) * 2
              + (classes >> 2 & 0x01) + (classes >> 3 & 0x01);
 
-    return series * planes * 3 + 8;
+    return series * planes * 3 + 9;
 }
 
 

@@ -13,12 +13,18 @@
 #include "ngx_analytics_timezone.h"
 
 
+#define NGX_ANALYTICS_TALLY_HINT_BITS  12
+
+
+_Static_assert(NGX_ANALYTICS_TALLY_POINTS >= NGX_ANALYTICS_RULES_WORDS,
+               "words of a tally");
+
+
 /* Is given each cell that is to be changed, and by what. */
 typedef void (*ngx_analytics_tally_pt)(ngx_analytics_tally_t *tally,
     uint64_t key, ngx_uint_t place, uint64_t value);
 
 
-static void ngx_analytics_tally_empty(ngx_analytics_tally_t *tally);
 static ngx_uint_t ngx_analytics_tally_full(ngx_analytics_tally_t *tally,
     ngx_analytics_event_t *event);
 static void ngx_analytics_tally_day(ngx_analytics_tally_t *tally,
@@ -75,7 +81,7 @@ ngx_analytics_tally_init(ngx_analytics_tally_t *tally,
 }
 
 
-static void
+void
 ngx_analytics_tally_empty(ngx_analytics_tally_t *tally)
 {
     tally->words = 0;
@@ -85,6 +91,7 @@ ngx_analytics_tally_empty(ngx_analytics_tally_t *tally)
     tally->ndays = 0;
 
     if (tally->rules->n) {
+        ngx_memzero(tally->last, tally->rules->n * sizeof(uint16_t));
         ngx_memzero(tally->sum_places, sizeof(tally->sum_places));
         ngx_memzero(tally->bin_places, sizeof(tally->bin_places));
     }
@@ -139,7 +146,7 @@ ngx_analytics_tally_full(ngx_analytics_tally_t *tally,
            || tally->nmarks + event->npoints > NGX_ANALYTICS_TALLY_MARKS
            || tally->ndays == NGX_ANALYTICS_TALLY_DAYS
            || tally->words + tally->rules->words
-              > NGX_ANALYTICS_RULES_WORDS;
+              > NGX_ANALYTICS_TALLY_POINTS;
 }
 
 
@@ -213,6 +220,19 @@ ngx_analytics_tally_point(ngx_analytics_tally_t *tally,
 }
 
 
+/* Whether it is what a point is added to. */
+
+static ngx_inline ngx_uint_t
+ngx_analytics_tally_sum_is(ngx_analytics_tally_t *tally,
+    ngx_analytics_tally_sum_t *sum, ngx_analytics_point_t *point,
+    ngx_uint_t m)
+{
+    return sum->measure == m && sum->minute == tally->minute
+           && sum->point->hash == point->hash
+           && sum->point->group.len == point->group.len;
+}
+
+
 /* The place of a group's minute, which is a new one or there already. */
 
 static ngx_uint_t
@@ -220,9 +240,18 @@ ngx_analytics_tally_sum(ngx_analytics_tally_t *tally,
     ngx_analytics_point_t *point, ngx_uint_t m)
 {
     uint64_t                    h;
-    uint16_t                   *place;
+    uint16_t                   *place, *last;
     ngx_uint_t                  i;
     ngx_analytics_tally_sum_t  *sum;
+
+    last = &tally->last[point->source];
+
+    if (*last
+        && ngx_analytics_tally_sum_is(tally, &tally->sums[*last - 1], point,
+                                      m))
+    {
+        return *last - 1;
+    }
 
     h = (point->hash ^ (uint64_t) m << 48 ^ (uint64_t) tally->minute)
         * 0x9e3779b97f4a7c15ULL;
@@ -236,15 +265,14 @@ ngx_analytics_tally_sum(ngx_analytics_tally_t *tally,
 
         sum = &tally->sums[*place - 1];
 
-        if (sum->measure == m && sum->minute == tally->minute
-            && sum->point->hash == point->hash
-            && sum->point->group.len == point->group.len)
-        {
+        if (ngx_analytics_tally_sum_is(tally, sum, point, m)) {
+            *last = *place;
             return *place - 1;
         }
     }
 
     *place = (uint16_t) ++tally->nsums;
+    *last = *place;
 
     sum = &tally->sums[tally->nsums - 1];
 
@@ -343,6 +371,36 @@ ngx_analytics_tally_prepare(ngx_analytics_tally_t *tally)
     }
 
     ngx_analytics_tally_each(tally, ngx_analytics_tally_create);
+}
+
+
+void
+ngx_analytics_tally_find(ngx_analytics_tally_t *tally)
+{
+    ngx_str_t                   name;
+    ngx_uint_t                  i;
+    ngx_analytics_zone_t       *z;
+    ngx_analytics_tally_sum_t  *sum;
+
+    z = tally->zone;
+
+    for (i = 0; i < tally->nsums; i++) {
+        sum = &tally->sums[i];
+
+        sum->index = NGX_ANALYTICS_GROUP_ALL;
+
+        if (z->measures[sum->measure].groups_max) {
+            name = sum->point->group;
+            sum->block = ngx_analytics_groups_find(z, sum->measure, &name,
+                                                   sum->point->hash);
+
+            if (sum->block && ngx_analytics_group(z, sum->block)->pass) {
+                sum->block = 0;
+            }
+
+            sum->index = (uint16_t) ngx_analytics_groups_index(z, sum->block);
+        }
+    }
 }
 
 
@@ -550,6 +608,18 @@ ngx_analytics_tally_each_mark(ngx_analytics_tally_t *tally,
 }
 
 
+/* Where a chunk was last: those of one tally are mostly those of the next. */
+
+static ngx_inline uint32_t *
+ngx_analytics_tally_hint(uint64_t key)
+{
+    static __thread uint32_t  hints[1 << NGX_ANALYTICS_TALLY_HINT_BITS];
+
+    return &hints[(key * 0x9e3779b97f4a7c15ULL)
+                  >> (64 - NGX_ANALYTICS_TALLY_HINT_BITS)];
+}
+
+
 /*
  * An empty chunk says the same as none.  What has to go for it is behind the
  * horizon then, also if it was made for this.
@@ -558,17 +628,24 @@ static void
 ngx_analytics_tally_create(ngx_analytics_tally_t *tally, uint64_t key,
     ngx_uint_t place, uint64_t value)
 {
-    uint32_t               n;
+    uint32_t               n, *hint;
     ngx_analytics_zone_t  *z;
 
     z = tally->zone;
     n = 0;
 
     if (ngx_analytics_cells_kept(z, key)) {
-        n = ngx_analytics_chunk_find(z, key);
+        hint = ngx_analytics_tally_hint(key);
+        n = *hint;
 
-        if (n == 0) {
-            n = ngx_analytics_tally_chunk(tally, key);
+        if (!ngx_analytics_chunk_is(z, n, key)) {
+            n = ngx_analytics_chunk_find(z, key);
+
+            if (n == 0) {
+                n = ngx_analytics_tally_chunk(tally, key);
+            }
+
+            *hint = n;
         }
     }
 
@@ -624,11 +701,12 @@ ngx_analytics_tally_change(ngx_analytics_tally_t *tally, uint64_t key,
 
     tally->cell++;
 
-    if (!ngx_analytics_cells_kept(z, key)) {
-        return;
-    }
-
     if (!ngx_analytics_chunk_is(z, n, key)) {
+
+        if (!ngx_analytics_cells_kept(z, key)) {
+            return;
+        }
+
         n = ngx_analytics_chunk_find(z, key);
     }
 

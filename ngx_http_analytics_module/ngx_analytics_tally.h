@@ -22,12 +22,18 @@
 #define NGX_ANALYTICS_TALLY_BINS    512
 #define NGX_ANALYTICS_TALLY_MARKS   256
 #define NGX_ANALYTICS_TALLY_DAYS    8
-#define NGX_ANALYTICS_TALLY_CELLS   1024   /* whose chunks are remembered */
+#define NGX_ANALYTICS_TALLY_CELLS   4096   /* whose chunks are remembered */
 
-/* words that a tally changes: of its points, and of days */
+/* words that its points change: those of one event at least */
+#define NGX_ANALYTICS_TALLY_POINTS  4096
+
+/* words that a tally changes: of its points, so many, and of days */
+#define ngx_analytics_tally_words(points)                                     \
+    ((points)                                                                 \
+     + NGX_ANALYTICS_TALLY_DAYS * (NGX_ANALYTICS_CHUNK_WORDS + 2))
+
 #define NGX_ANALYTICS_TALLY_WORDS                                             \
-    (NGX_ANALYTICS_RULES_WORDS                                                \
-     + NGX_ANALYTICS_TALLY_DAYS * (NGX_ANALYTICS_CHUNK_WORDS + 2) + 1)
+    ngx_analytics_tally_words(NGX_ANALYTICS_TALLY_POINTS)
 
 /* places of the tables: powers of two, twice as many */
 #define NGX_ANALYTICS_TALLY_SUM_PLACES  512
@@ -72,7 +78,7 @@ typedef struct {
 typedef struct {
     ngx_analytics_zone_t    *zone;
     ngx_analytics_rules_t   *rules;
-    ngx_uint_t               words;        /* that this changes at most */
+    ngx_uint_t               words;        /* that points change, at most */
     uint64_t                 seq;          /* of the last event */
 
     int64_t                  received;
@@ -88,6 +94,9 @@ typedef struct {
 
     int16_t                  measures[NGX_ANALYTICS_SOURCES_MAX];
     uint16_t                 days[NGX_ANALYTICS_TALLY_DAYS];
+
+    /* 1 + where the last point of each source is */
+    uint16_t                 last[NGX_ANALYTICS_SOURCES_MAX];
 
     ngx_analytics_tally_sum_t   sums[NGX_ANALYTICS_TALLY_SUMS];
     ngx_analytics_tally_bin_t   bins[NGX_ANALYTICS_TALLY_BINS];
@@ -132,6 +141,9 @@ ngx_analytics_unorder(uint64_t order)
 void ngx_analytics_tally_init(ngx_analytics_tally_t *tally,
     ngx_analytics_zone_t *z, ngx_analytics_rules_t *rules, int64_t received);
 
+/* Takes away what was added. */
+void ngx_analytics_tally_empty(ngx_analytics_tally_t *tally);
+
 /*
  * Adds an event, whose points were made by the same rules.  Returns NGX_OK,
  * or NGX_DECLINED, without adding anything, if there is no room: apply first.
@@ -147,6 +159,12 @@ ngx_int_t ngx_analytics_tally_add(ngx_analytics_tally_t *tally,
  */
 void ngx_analytics_tally_prepare(ngx_analytics_tally_t *tally);
 void ngx_analytics_tally_apply(ngx_analytics_tally_t *tally);
+
+/*
+ * When only some of what was prepared was added again: instead of preparing
+ * it, as part of the caller's transaction.
+ */
+void ngx_analytics_tally_find(ngx_analytics_tally_t *tally);
 
 
 #endif /* _NGX_ANALYTICS_TALLY_H_INCLUDED_ */

@@ -11,10 +11,8 @@
 #include "ngx_analytics_dailies.h"
 #include "ngx_analytics_hash.h"
 #include "ngx_analytics_keys.h"
-#include "ngx_analytics_sessions.h"
-#include "ngx_analytics_tally.h"
-#include "ngx_analytics_time.h"
-#include "ngx_analytics_top.h"
+#include "ngx_analytics_measures.h"
+#include "ngx_analytics_point.h"
 #include "ngx_analytics_types.h"
 #include "ngx_analytics_users.h"
 
@@ -23,25 +21,6 @@
 #define NGX_ANALYTICS_CELLS_LEAST  64
 #define NGX_ANALYTICS_KEYS_LEAST   64
 
-/*
- * How many blocks the hand passes for one event, at most.  When there is no
- * room then, a new user is not taken in, and the next event goes on.
- */
-#define NGX_ANALYTICS_EVICT_STEPS  512
-
-#define NGX_ANALYTICS_AHEAD        6         /* users prefetched */
-
-
-/*
- * The largest transaction is that of an event: the totals, the time of
- * receipt, the hour of the day, the register and the number are one word
- * each.
- */
-_Static_assert(5 + NGX_ANALYTICS_TYPES_WORDS + NGX_ANALYTICS_USERS_WORDS
-               + NGX_ANALYTICS_DAILIES_WORDS + NGX_ANALYTICS_SESSIONS_WORDS
-               + NGX_ANALYTICS_TOP_WORDS + NGX_ANALYTICS_CELLS_WORDS
-               + NGX_ANALYTICS_KEYS_WORDS + NGX_ANALYTICS_TALLY_WORDS
-               <= NGX_ANALYTICS_UNDO_MAX, "the undo area is too small");
 
 _Static_assert(sizeof(ngx_analytics_user_t) == 192
                && sizeof(ngx_analytics_more_t) == 192, "users' blocks");
@@ -53,33 +32,12 @@ _Static_assert(offsetof(ngx_analytics_user_t, heap)
                   == offsetof(ngx_analytics_block_t, mark), "first words");
 
 
-/* memory for points that are made while the zone is locked */
-typedef struct {
-    size_t                  used;
-    u_char                  memory[4 * NGX_ANALYTICS_POINTS_SIZE];
-} ngx_analytics_zone_points_t;
-
-
 static uint32_t ngx_analytics_zone_pow2(uint64_t n);
 static uint64_t ngx_analytics_zone_fixed(ngx_uint_t types);
 static uint64_t ngx_analytics_zone_table(uint64_t p, uint64_t n,
     uint64_t *offset, uint32_t *mask);
 static ngx_int_t ngx_analytics_zone_layout(ngx_analytics_zone_t *z,
     size_t size, ngx_uint_t types);
-static void ngx_analytics_zone_fold_one(ngx_analytics_zone_t *z,
-    ngx_analytics_rules_t *rules, ngx_analytics_event_t *event, uint64_t seq,
-    int64_t received);
-static ngx_inline void ngx_analytics_zone_user_fold(ngx_analytics_zone_t *z,
-    ngx_analytics_rules_t *rules, ngx_analytics_event_t *event,
-    ngx_uint_t type, int64_t time);
-static void ngx_analytics_zone_tally(ngx_analytics_tally_t *tally,
-    ngx_analytics_event_t *event, uint64_t seq);
-static void *ngx_analytics_zone_points_alloc(void *ctx, size_t size);
-static void ngx_analytics_zone_flush(ngx_analytics_tally_t *tally);
-static void ngx_analytics_zone_key(ngx_analytics_zone_t *z,
-    ngx_analytics_event_t *event, uint64_t seq, int64_t received);
-static void ngx_analytics_zone_room(ngx_analytics_zone_t *z,
-    int64_t received);
 
 
 static uint32_t
@@ -404,258 +362,6 @@ ngx_analytics_zone_points(ngx_analytics_zone_t *z,
         (void) ngx_analytics_points_make(rules, &events[i], z->key, alloc,
                                          ctx);
     }
-}
-
-
-uint64_t
-ngx_analytics_zone_fold(ngx_analytics_zone_t *z,
-    ngx_analytics_event_t *events, ngx_uint_t n, uint64_t seq,
-    int64_t received)
-{
-    uint64_t                number;
-    ngx_uint_t              i, ordered;
-    ngx_analytics_rules_t  *rules;
-    ngx_analytics_tally_t   tally;
-
-    rules = ngx_analytics_zone_rules(z);
-
-    ngx_analytics_cells_advance(z, received);
-
-    if (z->program.assigned != rules->signature) {
-        ngx_analytics_measures_assign(z, rules);
-        ngx_analytics_commit(z);
-    }
-
-    ngx_analytics_measures_sweep(z);
-    ngx_analytics_tally_init(&tally, z, rules, received);
-
-    for (i = 0; i < n && i < NGX_ANALYTICS_AHEAD; i++) {
-        ngx_analytics_users_prefetch(z, events[i].user_hash);
-    }
-
-    for (i = 0; i < n; i++) {
-
-        if (i + NGX_ANALYTICS_AHEAD < n) {
-            ngx_analytics_users_prefetch(z,
-                                 events[i + NGX_ANALYTICS_AHEAD].user_hash);
-        }
-
-        if (events[i].known) {
-            continue;
-        }
-
-        number = seq ? seq++ : 0;
-        ordered = (number && z->accepted == 0);
-
-        if (!ordered || number > z->metrics_seq) {
-            ngx_analytics_zone_tally(&tally, &events[i], number);
-        }
-
-        if (ordered && number <= z->seq) {
-            continue;
-        }
-
-        /*
-         * Where a log has the events, what of them is in the totals and not
-         * in the metrics is known, and made up for.
-         */
-
-        if (!ordered) {
-            ngx_analytics_tally_prepare(&tally);
-        }
-
-        ngx_analytics_zone_room(z, received);
-        ngx_analytics_zone_fold_one(z, rules, &events[i], number, received);
-
-        if (!ordered) {
-            ngx_analytics_tally_apply(&tally);
-        }
-
-        ngx_analytics_commit(z);
-    }
-
-    ngx_analytics_zone_flush(&tally);
-
-    return seq;
-}
-
-
-/*
- * Points that were not made yet, or by other rules, are made here: memory of
- * this thread holds those of a few events.
- */
-static void
-ngx_analytics_zone_tally(ngx_analytics_tally_t *tally,
-    ngx_analytics_event_t *event, uint64_t seq)
-{
-    static __thread ngx_analytics_zone_points_t  made;
-
-    if (event->rules != tally->rules) {
-
-        if (tally->nsums == 0) {
-            made.used = 0;
-
-        } else if (sizeof(made.memory) - made.used
-                   < NGX_ANALYTICS_POINTS_SIZE)
-        {
-            ngx_analytics_zone_flush(tally);
-            made.used = 0;
-        }
-
-        (void) ngx_analytics_points_make(tally->rules, event,
-                                         tally->zone->key,
-                                         ngx_analytics_zone_points_alloc,
-                                         &made);
-    }
-
-    if (ngx_analytics_tally_add(tally, event, seq) != NGX_OK) {
-        ngx_analytics_zone_flush(tally);
-        (void) ngx_analytics_tally_add(tally, event, seq);
-    }
-}
-
-
-static void *
-ngx_analytics_zone_points_alloc(void *ctx, size_t size)
-{
-    ngx_analytics_zone_points_t *made = ctx;
-
-    u_char  *p;
-
-    size = ngx_align(size, sizeof(uint64_t));
-
-    if (size > sizeof(made->memory) - made->used) {
-        return NULL;
-    }
-
-    p = made->memory + made->used;
-    made->used += size;
-
-    return p;
-}
-
-
-static void
-ngx_analytics_zone_flush(ngx_analytics_tally_t *tally)
-{
-    uint64_t               seq;
-    ngx_analytics_zone_t  *z;
-
-    z = tally->zone;
-    seq = tally->seq;
-
-    if (tally->ndays == 0) {
-        return;
-    }
-
-    ngx_analytics_tally_prepare(tally);
-    ngx_analytics_tally_apply(tally);
-
-    if (seq > z->metrics_seq) {
-        ngx_analytics_put64(z, &z->metrics_seq, seq);
-    }
-
-    ngx_analytics_commit(z);
-}
-
-
-/*
- * Room is made by transactions of their own, so that one event's takes
- * neither many words nor long.
- */
-static void
-ngx_analytics_zone_room(ngx_analytics_zone_t *z, int64_t received)
-{
-    ngx_uint_t  steps;
-
-    steps = NGX_ANALYTICS_EVICT_STEPS;
-
-    while (ngx_analytics_pool_left(&z->users) < NGX_ANALYTICS_USERS_NEED
-           && steps)
-    {
-        ngx_analytics_users_evict(z, &steps);
-    }
-
-    ngx_analytics_cells_room(z, received, NGX_ANALYTICS_CELLS_NEED
-                                          + NGX_ANALYTICS_DAILIES_NEED);
-}
-
-
-static void
-ngx_analytics_zone_fold_one(ngx_analytics_zone_t *z,
-    ngx_analytics_rules_t *rules, ngx_analytics_event_t *event, uint64_t seq,
-    int64_t received)
-{
-    int64_t     time, hour;
-    ngx_uint_t  type;
-
-    time = (event->time == NGX_ANALYTICS_TIME_NONE) ? received : event->time;
-    hour = ngx_analytics_floor_div(time, NGX_ANALYTICS_HOUR);
-    hour -= ngx_analytics_floor_div(hour, 24) * 24;
-
-    ngx_analytics_add(z, &z->events, 1);
-    ngx_analytics_add(z, &z->hour_of_day[hour], 1);
-
-    if (received > z->received) {
-        ngx_analytics_put_time(z, &z->received, received);
-    }
-
-    type = ngx_analytics_types_fold(z, event);
-
-    if (event->user.len) {
-        ngx_analytics_zone_user_fold(z, rules, event, type, time);
-    }
-
-    ngx_analytics_cells_fold(z, type, time);
-
-    if (event->id.len) {
-        ngx_analytics_zone_key(z, event, seq, received);
-    }
-
-    if (seq > z->seq) {
-        ngx_analytics_put64(z, &z->seq, seq);
-    }
-}
-
-
-static ngx_inline void
-ngx_analytics_zone_user_fold(ngx_analytics_zone_t *z,
-    ngx_analytics_rules_t *rules, ngx_analytics_event_t *event,
-    ngx_uint_t type, int64_t time)
-{
-    uint32_t    user;
-    ngx_uint_t  reg, rank;
-
-    user = ngx_analytics_users_fold(z, event, type, time);
-
-    if (user) {
-        ngx_analytics_top_fold(z, user);
-        ngx_analytics_daily_fold(z, rules, user, time);
-        ngx_analytics_sessions_fold(z, rules, user, time);
-    }
-
-    reg = ngx_analytics_hll_register(event->user_hash, &rank);
-
-    if (z->hll[reg] < rank) {
-        ngx_analytics_put8(z, &z->hll[reg], (u_char) rank);
-    }
-}
-
-
-static void
-ngx_analytics_zone_key(ngx_analytics_zone_t *z, ngx_analytics_event_t *event,
-    uint64_t seq, int64_t received)
-{
-    ngx_analytics_key_t  key;
-
-    key.hash = event->id_hash;
-    key.digest = event->digest;
-    key.first = seq;
-    key.last = seq;
-    key.received = received;
-    key.done = 1;
-
-    ngx_analytics_keys_put(z, &key);
 }
 
 

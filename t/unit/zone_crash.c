@@ -40,7 +40,7 @@ static size_t                  nstates;
 
 /*
  * Clears what may differ between two zones that are the same: what nothing
- * leads to, hints, and the undo area.
+ * leads to, and hints.
  */
 static void
 normalise(ngx_analytics_zone_t *z)
@@ -83,9 +83,42 @@ normalise(ngx_analytics_zone_t *z)
     memset(z->daily_hints, 0, sizeof(z->daily_hints));
     memset(ngx_analytics_zone_text(z, !z->program.place), 0,
            NGX_ANALYTICS_PROGRAM_MAX);
-    memset(z->undo, 0, sizeof(z->undo));
     z->rollbacks = 0;
     z->commits = 0;
+}
+
+
+/*
+ * The undo area is large, and mostly unused: what of it is used is copied, and
+ * two zones are the same that differ there.
+ */
+static void
+copy_zone(void *to, const void *from)
+{
+    size_t                       end;
+    const ngx_analytics_zone_t  *z;
+
+    z = from;
+    end = offsetof(ngx_analytics_zone_t, undo);
+
+    memcpy(to, from, end + z->undo_count * sizeof(z->undo[0]));
+
+    end += sizeof(z->undo);
+    memcpy((u_char *) to + end, (const u_char *) from + end, zone_size - end);
+}
+
+
+static int
+same_zone(const void *one, const void *two)
+{
+    size_t  begin, end;
+
+    begin = offsetof(ngx_analytics_zone_t, undo);
+    end = begin + sizeof(zone->undo);
+
+    return memcmp(one, two, begin) == 0
+           && memcmp((const u_char *) one + end, (const u_char *) two + end,
+                     zone_size - end) == 0;
 }
 
 
@@ -120,7 +153,7 @@ take_state(ngx_analytics_zone_t *z)
         states[nstates] = shared();
     }
 
-    memcpy(states[nstates], z, zone_size);
+    copy_zone(states[nstates], z);
     normalise((ngx_analytics_zone_t *) states[nstates]);
     nstates++;
 }
@@ -133,11 +166,11 @@ which_state(ngx_analytics_zone_t *z, size_t from)
 {
     size_t  i;
 
-    memcpy(scratch, z, zone_size);
+    copy_zone(scratch, z);
     normalise((ngx_analytics_zone_t *) scratch);
 
     for (i = from; i < nstates; i++) {
-        if (memcmp(scratch, states[i], zone_size) == 0) {
+        if (same_zone(scratch, states[i])) {
             return i;
         }
     }
@@ -201,7 +234,7 @@ recover_killed(size_t expected)
 
     wrong = 0;
     crashed = malloc(zone_size);
-    memcpy(crashed, zone, zone_size);
+    copy_zone(crashed, zone);
 
     for (point = 1; killed_at(recover, point); point++) {
 
@@ -211,10 +244,10 @@ recover_killed(size_t expected)
             wrong++;
         }
 
-        memcpy(zone, crashed, zone_size);
+        copy_zone(zone, crashed);
     }
 
-    memcpy(zone, crashed, zone_size);
+    copy_zone(zone, crashed);
     free(crashed);
 
     return wrong;
@@ -241,7 +274,7 @@ crash(crash_case_t *c)
 
     zone = zone_new(zone_size, TYPES);
     c->prepare(zone);
-    memcpy(base, zone, zone_size);
+    copy_zone(base, zone);
 
     nstates = 0;
     take_state(zone);
@@ -259,7 +292,7 @@ crash(crash_case_t *c)
     badly = 0;
 
     for (point = 1; ; point += next(point)) {
-        memcpy(zone, base, zone_size);
+        copy_zone(zone, base);
 
         if (!killed_at(c->act, point)) {
             break;
@@ -269,12 +302,12 @@ crash(crash_case_t *c)
 
         if (undone && point % 11 == 0) {
             /* the state is known only after a recovery */
-            memcpy(scratch, zone, zone_size);
+            copy_zone(scratch, zone);
             ngx_analytics_zone_recover((ngx_analytics_zone_t *) scratch);
             normalise((ngx_analytics_zone_t *) scratch);
 
             for (state = last; state < nstates; state++) {
-                if (memcmp(scratch, states[state], zone_size) == 0) {
+                if (same_zone(scratch, states[state])) {
                     break;
                 }
             }
@@ -323,6 +356,7 @@ crash(crash_case_t *c)
 
 
 #include "zone_crash_declared.h"
+#include "zone_crash_batch.h"
 
 
 static void
@@ -390,6 +424,8 @@ main(void)
     for (i = 0; i < sizeof(declared_cases) / sizeof(declared_cases[0]); i++) {
         crash_declared(&declared_cases[i]);
     }
+
+    crash_batch();
 
     check_damage();
 

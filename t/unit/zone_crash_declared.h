@@ -12,6 +12,9 @@
 #define _ZONE_CRASH_DECLARED_H_INCLUDED_
 
 
+#include "zone_points.h"
+
+
 #define BOTH     "{\"sources\":[" SUMS "," PLAIN "]}"
 #define ONLY     "{\"sources\":[" PLAIN "]}"
 #define AS_SUMS  "{\"sources\":[" SUMS "]}"
@@ -81,38 +84,6 @@ declared_find(ngx_analytics_zone_t *z, const char *field)
 }
 
 
-/* Its points, by hours. */
-
-static uint64_t
-declared_points(ngx_analytics_zone_t *z, ngx_int_t m)
-{
-    uint64_t                     n;
-    ngx_uint_t                   i;
-    ngx_analytics_chunk_t       *chunk;
-    ngx_analytics_cells_walk_t   walk;
-
-    n = 0;
-    memset(&walk, 0, sizeof(walk));
-
-    while ((chunk = ngx_analytics_cells_next(z, &walk)) != NULL) {
-
-        if (ngx_analytics_chunk_level(chunk) != NGX_ANALYTICS_HOURS
-            || ngx_analytics_chunk_plane(chunk) != NGX_ANALYTICS_PLANE_COUNT
-            || ngx_analytics_chunk_series(chunk)
-               != ngx_analytics_measure_series(m, NGX_ANALYTICS_GROUP_ALL))
-        {
-            continue;
-        }
-
-        for (i = 0; i < NGX_ANALYTICS_CHUNK; i++) {
-            n += chunk->u.counts[i];
-        }
-    }
-
-    return n;
-}
-
-
 /* Whether each event is in the metric, or lacks according to it. */
 
 static int
@@ -133,9 +104,9 @@ declared_right(ngx_analytics_zone_t *z, declared_case_t *c)
 
     return z->refolded == 0
            && z->events == z->seq
-           && z->metrics_seq == z->seq
            && z->seq == c->events
-           && declared_points(z, m) + (from ? from - 1 : 0) == c->events;
+           && zone_points(z, m, NGX_ANALYTICS_PLANE_COUNT)
+              + (from ? from - 1 : 0) == c->events;
 }
 
 
@@ -147,7 +118,7 @@ crash_declared(declared_case_t *c)
 
     zone = zone_new(zone_size, TYPES);
     c->prepare(zone);
-    memcpy(base, zone, zone_size);
+    copy_zone(base, zone);
 
     wrong = 0;
     unsound = 0;
@@ -166,15 +137,14 @@ crash_declared(declared_case_t *c)
         c->act(zone);
 
         if (!declared_right(zone, c) && wrong++ == 0) {
-            diag("killed at point %zd: refolded %zu, events %zu, seq %zu, "
-                 "metrics_seq %zu", (ssize_t) point, (size_t) zone->refolded,
-                 (size_t) zone->events, (size_t) zone->seq,
-                 (size_t) zone->metrics_seq);
+            diag("killed at point %zd: refolded %zu, events %zu, seq %zu",
+                 (ssize_t) point, (size_t) zone->refolded,
+                 (size_t) zone->events, (size_t) zone->seq);
         }
 
         unsound += zone_check(zone) != NULL;
 
-        memcpy(zone, base, zone_size);
+        copy_zone(zone, base);
     }
 
     is_u64(wrong, 0, "%s: each event once, killed at %zd points", c->name,

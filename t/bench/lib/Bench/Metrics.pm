@@ -81,17 +81,27 @@ CONF
 }
 
 
-# Lists with metrics declared, against none.
+# Lists with metrics declared, against none: stored, and in memory only.
 
 sub metrics {
     my ($self) = @_;
 
     my $few  = lines_of_batches('few', 8, 1000);
-    my $ours = $self->zones(none => ['128m', 'path none; sync 1s;'],
-        many => ['128m', 'path many; sync 1s; ' . lines(@METRICS)]);
     my $what = 'lists of 1000 events, ' . @METRICS
         . ' metrics against none';
-    my %arg  = (connections => 8, args => [$few]);
+
+    return ($self->declared($what, $few, none => 'path none; sync 1s;',
+            many => 'path many; sync 1s; '),
+        $self->declared("$what, in memory", $few, none => '', many => ''));
+}
+
+
+sub declared {
+    my ($self, $what, $few, %zone) = @_;
+
+    my $ours = $self->zones(none => ['128m', $zone{none}],
+        many => ['128m', $zone{many} . lines(@METRICS)]);
+    my %arg = (connections => 8, args => [$few]);
 
     my $result = measure($what, $self->{rounds},
         many => $self->slice($ours, '/many/events/', 'post.lua', %arg),
