@@ -250,8 +250,9 @@ ngx_analytics_point_member(ngx_analytics_pointer_t *pointer,
     ngx_uint_t              escaped;
     ngx_analytics_value_t   value;
 
+    ngx_memzero(&value, sizeof(ngx_analytics_value_t));
+
     value.type = (uint8_t) ngx_analytics_json_peek(json);
-    value.number = 0;
     escaped = 0;
 
     if (value.type == NGX_ANALYTICS_JSON_OBJECT) {
