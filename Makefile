@@ -67,7 +67,7 @@ $(STAMP): FORCE
 
 FORCE:
 
-$(BUILD)/gcc/Makefile: config $(STAMP)
+$(BUILD)/gcc/Makefile: config $(STAMP) | setup-run
 	@mkdir -p $(@D)
 	@cd $(NGINX_SRC) && . ./conf_flags && ./configure \
 	    "$${NGX_CONF_FLAGS[@]}" --builddir=$(@D) \

@@ -256,7 +256,7 @@ ngx_analytics_refold_counts(ngx_analytics_refolding_t *r, ngx_uint_t again)
         return NGX_ERROR;
     }
 
-    if (!again) {
+    if (!again && !r->known) {
         ngx_analytics_add(z, &measure->skipped, skipped);
         ngx_analytics_add(z, &measure->older, older);
         ngx_analytics_add(z, &measure->others, others);

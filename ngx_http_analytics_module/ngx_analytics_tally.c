@@ -442,7 +442,9 @@ ngx_analytics_tally_counters(ngx_analytics_tally_t *tally)
                                        sum->count);
         }
 
-        ngx_analytics_add(z, &measure->counted, sum->count);
+        if (sum->count) {
+            ngx_analytics_add(z, &measure->counted, sum->count);
+        }
 
         if (sum->skipped) {
             ngx_analytics_add(z, &measure->skipped, sum->skipped);

@@ -17,7 +17,7 @@
 
 
 /* sketches of a day that are merged: all of them, and on the event loop */
-#define NGX_HTTP_ANALYTICS_TABLE_MERGES  40000
+#define NGX_HTTP_ANALYTICS_TABLE_MERGES  100000
 #define NGX_HTTP_ANALYTICS_TABLE_QUICK   1000
 
 

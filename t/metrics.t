@@ -488,6 +488,40 @@ subtest 'values that are no numbers are counted' => sub {
 };
 
 
+# What has the same field and groups is kept together: what was counted of it
+# is not counted again as another is completed.
+
+subtest 'nor are they counted again by a metric that is added' => sub {
+    my @metrics = ('metric a count field=v by=k;', 'metric b sum field=v by=k;',
+        'metric c p95 field=v by=k;');
+    my $nginx = Analytics::Test->new(zone => '32m', path => 1,
+        locations => $LOCATION, log => $metrics[0])->start;
+
+    for my $n (0 .. $#metrics) {
+        $nginx->set(log => "@metrics[0 .. $n]")->reload if $n;
+
+        post($nginx, map { { user => 'u', type => 't',
+            time => 1_700_000_000_000_000, properties => { v => $_, k => 'k' } }
+            } 1, 'x', 'y', 4, 'z');
+
+        ok wait_for(sub {
+            my @told = @{ $nginx->json('/metrics/')->{metrics} };
+            return @told == $n + 1
+                && !grep { defined $_->{complete_since} } @told;
+        }), 'all are complete';
+
+        is $_->{skipped}, 3 * ($n + 1), "of $_->{metric} with $n added"
+            for @{ $nginx->json('/metrics/')->{metrics} };
+    }
+
+    my ($k) = @{ $nginx->json('/metrics/b?start=2023-11-14&end=2023-11-14')
+        ->{groups} };
+
+    is $k->{total}, 3 * 5, 'and the sum is right';
+    $nginx->stop;
+};
+
+
 subtest 'what cannot be answered' => sub {
     my $nginx = Analytics::Test->new(zone => '32m', locations => $LOCATION,
         log => $LINES)->start;

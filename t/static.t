@@ -12,6 +12,7 @@ use Analytics::Test;
 
 my $BINARY = root_dir . '/build/static/nginx';
 
+plan skip_all => '"make torture" builds it' unless $ENV{ANALYTICS_TORTURE};
 plan skip_all => 'nginx\'s source could not be had: see "make static"'
     unless -x $BINARY;
 plan skip_all => 'it is not built with sanitizers' if $ENV{ANALYTICS_PRELOAD};

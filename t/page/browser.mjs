@@ -88,9 +88,8 @@ export async function visit(path, { before, ...options }, test) {
         assert.deepEqual(complaints, [], 'the page complained');
         well = !before;
     } finally {
-        await (well
-            ? giveBack(key, page, options)
-            : page.context().close());
+        await (well ? giveBack(key, page, options) : Promise.reject())
+            .catch(() => page.context().close());
     }
 }
 

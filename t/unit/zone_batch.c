@@ -17,12 +17,12 @@
 
 /* figures of each type, and of all */
 #define BY_TYPE                                                               \
-    "{\"sources\":[{\"classes\":31,\"field\":\"ms\",\"by\":\":type\","              \
-    "\"groups\":1000}]}"
+    "{\"sources\":[{\"classes\":31,\"field\":\"ms\","                         \
+    "\"by\":\":type\",\"groups\":1000}]}"
 
 /* most types are of the rest there */
 #define OTHERS                                                                \
-    "{\"sources\":[{\"classes\":31,\"field\":\"ms\"},"                            \
+    "{\"sources\":[{\"classes\":31,\"field\":\"ms\"},"                        \
     "{\"classes\":1,\"by\":\":type\",\"groups\":10}]}"
 
 #define PLAIN   "{\"sources\":[{\"classes\":3,\"field\":\"ms\"}]}"
