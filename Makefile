@@ -124,7 +124,7 @@ endef
 
 ASAN = gcc -g -O1 $(SANITIZE) -DNGX_ANALYTICS_FAULTS=1
 PORTABLE_ASAN = $(ASAN) -U__SSE2__
-FAULTS = gcc -g -O2 -DNGX_ANALYTICS_FAULTS=1 -DNGX_ANALYTICS_STORE_SCALE=64 \
+FAULTS = gcc -O1 -DNGX_ANALYTICS_FAULTS=1 -DNGX_ANALYTICS_STORE_SCALE=64 \
 	-DNGX_ANALYTICS_CHECKPOINT_AGE=1
 FUZZING = clang -g -O1 -fsanitize=fuzzer-no-link,address,undefined \
 	-fno-sanitize-recover=all
@@ -217,7 +217,7 @@ $(UNIT)/%: t/unit/%.c $(BUILD)/sanitized/floors.a $(wildcard t/unit/*.h)
 
 FUZZERS = $(patsubst t/fuzz/%.c,%,$(wildcard t/fuzz/*.c))
 FUZZ = $(patsubst %,$(BUILD)/fuzz/%,$(FUZZERS))
-FUZZ_RUNS = 100000
+FUZZ_RUNS = 50000
 TIME = 600
 
 $(FUZZ): $(BUILD)/fuzz/%: t/fuzz/%.c $(BUILD)/fuzz/floors.a \
@@ -271,7 +271,7 @@ check: setup-test module html tools $(PRELOAD) $(SANITIZED) \
 	@$(MAKE) --no-print-directory prove-sanitized
 
 # Some wait more than they work; those that take longest come first.
-PROVE = -j $(shell expr $$(nproc) + 1)
+PROVE = -j $(shell expr $$(nproc) + 2)
 LONG = t/torture/14_store.t t/torture/07_disk_full.t t/page.t \
 	$(UNIT)/zone_crash t/find.t t/torture/15_erasure.t
 

@@ -163,7 +163,7 @@ my @CALLS = qw(open create write truncate sync rename);
 sub calls {
     my ($most) = @_;
 
-    return grep { long() || $_ <= 4 || rand() < 0.4 } 1 .. $most;
+    return grep { long() || $_ <= 4 || rand() < 0.25 } 1 .. $most;
 }
 
 

@@ -254,12 +254,12 @@ recover_killed(size_t expected)
 }
 
 
-/* Of a long way, one point in four; with ANALYTICS_TORTURE each. */
+/* Of a long way, one point in seven; with ANALYTICS_TORTURE each. */
 
 static ngx_int_t
 next(ngx_int_t point)
 {
-    return (point < 150 || getenv("ANALYTICS_TORTURE")) ? 1 : 4;
+    return (point < 60 || getenv("ANALYTICS_TORTURE")) ? 1 : 7;
 }
 
 
@@ -335,7 +335,7 @@ crash(crash_case_t *c)
         /* what was begun can be done again: a record from anywhere in it */
 
         if ((state == 0 || c->again)
-            && (point % 3 == 0 || getenv("ANALYTICS_TORTURE")))
+            && (point % 5 == 0 || getenv("ANALYTICS_TORTURE")))
         {
             c->act(zone);
             lost += which_state(zone, nstates - 1) != nstates - 1;
