@@ -21,9 +21,9 @@ use Analytics::Test;
 my $DATA = Analytics::Test::root_dir()
     . '/../shared/data/semicomplete-2015-05.ndjson';
 
-my $N    = $ENV{ANALYTICS_TORTURE} ? 1_000_000 : 78_000;
+my $N    = $ENV{ANALYTICS_TORTURE} ? 1_000_000 : 86_000;
 my $LIST = 1000;                # events a request
-my $TAIL = 12_000;              # too few for a part of the store
+my $TAIL = 20_000;              # too few for a part of the store
 my $PART = 32_768;
 
 my $seed = $ENV{ANALYTICS_SEED} // time;
