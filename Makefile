@@ -271,7 +271,7 @@ check: setup-test module html tools $(PRELOAD) $(SANITIZED) \
 	@$(MAKE) --no-print-directory prove-sanitized
 
 # Some wait more than they work; those that take longest come first.
-PROVE = -j $(shell expr $$(nproc) + 2)
+PROVE = -j $(shell expr $$(nproc) + 1)
 LONG = t/torture/14_store.t t/torture/07_disk_full.t t/page.t \
 	$(UNIT)/zone_crash t/find.t t/torture/15_erasure.t
 

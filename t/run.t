@@ -49,11 +49,11 @@ sub start {
 
     if ($pid == 0) {
         setpgid(0, 0);
+        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
         syswrite $started, '.';
         @ENV{qw(TOP BUILD PORT TMPDIR)} = ($home, "$home/build", $port, $TEMP);
         delete @ENV{qw(LISTEN DATA HOSTS WORKERS)};
         $ENV{STATE} = $TEMP;
-        $SIG{$_} = 'DEFAULT' for qw(INT TERM HUP);
         open STDOUT, '>', "$TEMP/log" or die;
         open STDERR, '>&', \*STDOUT or die;
         exec @as, "$home/misc/run.sh" or POSIX::_exit(127);
