@@ -42,7 +42,7 @@ my $TOOL = $ENV{ANALYTICS_LOG}
 # Nothing may take long when the server is broken.
 $Analytics::Client::TIMEOUT = long() ? 120 : 30 unless $ENV{ANALYTICS_TIMEOUT};
 $SIG{ALRM} = sub { die "this takes too long\n" };
-alarm(long() ? 3600 : 240);
+alarm(long() ? 3600 : 600);
 
 my @KILLED = (
     qr/\[alert\].*exited on signal 9/,
