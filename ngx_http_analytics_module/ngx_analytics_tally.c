@@ -37,6 +37,10 @@ static void ngx_analytics_tally_number(ngx_analytics_tally_sum_t *sum,
     ngx_analytics_point_t *point);
 static void ngx_analytics_tally_bin(ngx_analytics_tally_t *tally,
     ngx_uint_t sum, ngx_analytics_point_t *point);
+static void ngx_analytics_tally_groups(ngx_analytics_tally_t *tally,
+    ngx_uint_t enter);
+static uint32_t ngx_analytics_tally_group(ngx_analytics_zone_t *z,
+    ngx_analytics_tally_sum_t *sum, ngx_uint_t enter);
 static void ngx_analytics_tally_each(ngx_analytics_tally_t *tally,
     ngx_analytics_tally_pt handler);
 static void ngx_analytics_tally_each_sum(ngx_analytics_tally_t *tally,
@@ -349,27 +353,7 @@ ngx_analytics_tally_bin(ngx_analytics_tally_t *tally, ngx_uint_t sum,
 void
 ngx_analytics_tally_prepare(ngx_analytics_tally_t *tally)
 {
-    ngx_str_t                   name;
-    ngx_uint_t                  i;
-    ngx_analytics_zone_t       *z;
-    ngx_analytics_tally_sum_t  *sum;
-
-    z = tally->zone;
-
-    for (i = 0; i < tally->nsums; i++) {
-        sum = &tally->sums[i];
-
-        sum->index = NGX_ANALYTICS_GROUP_ALL;
-
-        if (z->measures[sum->measure].groups_max) {
-            name = sum->point->group;
-            sum->block = ngx_analytics_groups_enter(z, sum->measure, &name,
-                                                    sum->point->hash,
-                                                    sum->points);
-            sum->index = (uint16_t) ngx_analytics_groups_index(z, sum->block);
-        }
-    }
-
+    ngx_analytics_tally_groups(tally, 1);
     ngx_analytics_tally_each(tally, ngx_analytics_tally_create);
 }
 
@@ -377,7 +361,15 @@ ngx_analytics_tally_prepare(ngx_analytics_tally_t *tally)
 void
 ngx_analytics_tally_find(ngx_analytics_tally_t *tally)
 {
-    ngx_str_t                   name;
+    ngx_analytics_tally_groups(tally, 0);
+}
+
+
+/* The groups concerned, which are entered or only looked up. */
+
+static void
+ngx_analytics_tally_groups(ngx_analytics_tally_t *tally, ngx_uint_t enter)
+{
     ngx_uint_t                  i;
     ngx_analytics_zone_t       *z;
     ngx_analytics_tally_sum_t  *sum;
@@ -390,17 +382,33 @@ ngx_analytics_tally_find(ngx_analytics_tally_t *tally)
         sum->index = NGX_ANALYTICS_GROUP_ALL;
 
         if (z->measures[sum->measure].groups_max) {
-            name = sum->point->group;
-            sum->block = ngx_analytics_groups_find(z, sum->measure, &name,
-                                                   sum->point->hash);
-
-            if (sum->block && ngx_analytics_group(z, sum->block)->pass) {
-                sum->block = 0;
-            }
-
+            sum->block = ngx_analytics_tally_group(z, sum, enter);
             sum->index = (uint16_t) ngx_analytics_groups_index(z, sum->block);
         }
     }
+}
+
+
+/* Returns its block, or 0 if it has no place or is given up. */
+
+static uint32_t
+ngx_analytics_tally_group(ngx_analytics_zone_t *z,
+    ngx_analytics_tally_sum_t *sum, ngx_uint_t enter)
+{
+    uint32_t   block;
+    ngx_str_t  name;
+
+    name = sum->point->group;
+
+    if (enter) {
+        return ngx_analytics_groups_enter(z, sum->measure, &name,
+                                          sum->point->hash, sum->points);
+    }
+
+    block = ngx_analytics_groups_find(z, sum->measure, &name,
+                                      sum->point->hash);
+
+    return (block && ngx_analytics_group(z, block)->pass) ? 0 : block;
 }
 
 

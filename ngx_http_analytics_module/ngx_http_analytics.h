@@ -400,6 +400,12 @@ char *ngx_http_analytics_block(ngx_conf_t *cf, void *conf,
 char *ngx_http_analytics_invalid(ngx_conf_t *cf, const char *what,
     ngx_str_t *value);
 
+/*
+ * Takes the first item, maybe an empty one, off a list with commas; there is
+ * one at least.  Returns NGX_OK, or NGX_DONE when there is none left.
+ */
+ngx_int_t ngx_http_analytics_item(ngx_str_t *list, ngx_str_t *item);
+
 
 /* shared memory: ngx_http_analytics_shm.c */
 

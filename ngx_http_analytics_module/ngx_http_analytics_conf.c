@@ -174,3 +174,28 @@ ngx_http_analytics_invalid(ngx_conf_t *cf, const char *what, ngx_str_t *value)
 
     return NGX_CONF_ERROR;
 }
+
+
+ngx_int_t
+ngx_http_analytics_item(ngx_str_t *list, ngx_str_t *item)
+{
+    u_char  *comma;
+
+    if (list->data == NULL) {
+        return NGX_DONE;
+    }
+
+    *item = *list;
+    comma = ngx_strlchr(list->data, list->data + list->len, ',');
+
+    if (comma == NULL) {
+        ngx_str_null(list);
+        return NGX_OK;
+    }
+
+    item->len = comma - list->data;
+    list->len -= item->len + 1;
+    list->data = comma + 1;
+
+    return NGX_OK;
+}

@@ -501,9 +501,8 @@ static char *
 ngx_http_analytics_metric_types(ngx_conf_t *cf,
     ngx_analytics_source_t *source, ngx_str_t *text)
 {
-    u_char      *p, *last, *comma;
-    ngx_str_t    type;
-    ngx_uint_t   i;
+    ngx_str_t   list, type;
+    ngx_uint_t  i;
 
     source->types = ngx_palloc(cf->pool, NGX_HTTP_ANALYTICS_TYPES_MAX
                                          * sizeof(ngx_str_t));
@@ -511,17 +510,9 @@ ngx_http_analytics_metric_types(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    last = text->data + text->len;
+    list = *text;
 
-    for (p = text->data; p <= last; p = comma + 1) {
-        comma = ngx_strlchr(p, last, ',');
-
-        if (comma == NULL) {
-            comma = last;
-        }
-
-        type.data = p;
-        type.len = comma - p;
+    while (ngx_http_analytics_item(&list, &type) == NGX_OK) {
 
         if (type.len == 0 || type.len > NGX_ANALYTICS_NAME_MAX
             || source->ntypes == NGX_HTTP_ANALYTICS_TYPES_MAX)

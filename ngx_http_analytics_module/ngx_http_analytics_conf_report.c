@@ -174,8 +174,7 @@ ngx_http_analytics_report_metrics(ngx_conf_t *cf,
     ngx_str_t *value, ngx_str_t *text)
 {
     char       *rv;
-    u_char     *p, *comma, *last;
-    ngx_str_t   name;
+    ngx_str_t   list, name;
 
     if (report->metrics.elts || text->len == 0) {
         return ngx_http_analytics_invalid(cf, "parameter", value);
@@ -188,18 +187,9 @@ ngx_http_analytics_report_metrics(ngx_conf_t *cf,
         return NGX_CONF_ERROR;
     }
 
-    last = text->data + text->len;
+    list = *text;
 
-    for (p = text->data; p <= last; p = comma + 1) {
-        comma = ngx_strlchr(p, last, ',');
-
-        if (comma == NULL) {
-            comma = last;
-        }
-
-        name.data = p;
-        name.len = comma - p;
-
+    while (ngx_http_analytics_item(&list, &name) == NGX_OK) {
         rv = ngx_http_analytics_report_metric(cf, zone, report, &name);
 
         if (rv != NGX_CONF_OK) {
