@@ -40,7 +40,7 @@ my $TOOL = $ENV{ANALYTICS_LOG}
     || Analytics::Test::root_dir() . '/build/analytics-log';
 
 # Nothing may take long when the server is broken.
-$Analytics::Client::TIMEOUT = long() ? 120 : 30 unless $ENV{ANALYTICS_TIMEOUT};
+$Analytics::Client::TIMEOUT = long() ? 120 : 60 unless $ENV{ANALYTICS_TIMEOUT};
 $SIG{ALRM} = sub { die "this takes too long\n" };
 alarm(long() ? 3600 : 600);
 
