@@ -48,8 +48,6 @@ static void ngx_analytics_image_write_hll(ngx_analytics_zone_t *z,
     ngx_analytics_image_out_t *out);
 static void ngx_analytics_image_write_measures(ngx_analytics_zone_t *z,
     ngx_analytics_image_out_t *out);
-static void ngx_analytics_image_write_counted(ngx_analytics_zone_t *z,
-    ngx_analytics_image_out_t *out);
 static void ngx_analytics_image_write_groups(ngx_analytics_zone_t *z,
     ngx_analytics_image_out_t *out);
 static void ngx_analytics_image_write_cells(ngx_analytics_zone_t *z,
@@ -87,7 +85,6 @@ ngx_analytics_image_write(ngx_analytics_zone_t *z, u_char *buf,
     ngx_analytics_image_write_types(z, &out);
     ngx_analytics_image_write_hll(z, &out);
     ngx_analytics_image_write_measures(z, &out);
-    ngx_analytics_image_write_counted(z, &out);
     ngx_analytics_image_write_groups(z, &out);
     ngx_analytics_image_write_cells(z, &out);
     ngx_analytics_image_write_users(z, &out);
@@ -270,32 +267,7 @@ ngx_analytics_image_write_measures(ngx_analytics_zone_t *z,
         p = ngx_analytics_image_put(p, m->others, 8);
         p = ngx_analytics_image_put(p, m->inexact, 4);
         p = ngx_analytics_image_put(p, m->groups_max, 4);
-        out->pos = ngx_analytics_image_put(p, m->least, 8);
-    }
-}
-
-
-static void
-ngx_analytics_image_write_counted(ngx_analytics_zone_t *z,
-    ngx_analytics_image_out_t *out)
-{
-    u_char                   *p;
-    ngx_uint_t                i;
-    ngx_analytics_measure_t  *m;
-
-    for (i = 0; i < NGX_ANALYTICS_MEASURES; i++) {
-        m = &z->measures[i];
-
-        if (!ngx_analytics_measure_used(m)) {
-            continue;
-        }
-
-        p = ngx_analytics_image_room(out, "cntd");
-
-        if (p == NULL) {
-            return;
-        }
-
+        p = ngx_analytics_image_put(p, m->least, 8);
         p = ngx_analytics_image_put(p, m->counted, 8);
         p = ngx_analytics_image_put(p, m->rest, 8);
         out->pos = ngx_analytics_image_put(p, m->counted_from, 8);
@@ -323,7 +295,7 @@ ngx_analytics_image_write_groups(ngx_analytics_zone_t *z,
         for (n = z->measures[i].groups; n; n = group->link) {
             group = ngx_analytics_group(z, n);
 
-            p = ngx_analytics_image_room(out, "grps");
+            p = ngx_analytics_image_room(out, "grup");
 
             if (p == NULL) {
                 return;

@@ -45,19 +45,15 @@
  *             4  0, or 1: not exact
  *             4  groups that have a place
  *             8  points of the group that has the fewest, or fewer
- *
- *     "cntd"  of each of them, in the same order:
  *             8  what was counted of all time
  *             8  of that what had no group when it came
  *             8  number of the first event in it
- *             without it, which older ones lack: as much as is in days
  *
- *     "grps"  groups: entries of
+ *     "grup"  groups: entries of
  *             *  number of the measure, and index in it
  *             1  0, or 1: it is being given up
  *             *  points, how many may lack, and what was counted
  *             1  length of the name, and the name
- *             Older ones have "grup", without what was counted: the points.
  *
  *     "cell"  chunks of time cells, of each level the oldest period first:
  *             1  level: 0 minutes, 1 hours, 2 sketches by hour, 3 distinct
@@ -122,9 +118,11 @@
 #define NGX_ANALYTICS_IMAGE_WORDS    22
 #define NGX_ANALYTICS_IMAGE_ZONE     ((NGX_ANALYTICS_IMAGE_WORDS + 24) * 8)
 #define NGX_ANALYTICS_IMAGE_MEASURE                                           \
-    (8 + 4 + 4 + 2 * 8 * NGX_ANALYTICS_CLASSES + 3 * 8 + 4 + 4 + 8)
-#define NGX_ANALYTICS_IMAGE_COUNTED  24
+    (8 + 4 + 4 + 2 * 8 * NGX_ANALYTICS_CLASSES + 3 * 8 + 4 + 4 + 4 * 8)
 #define NGX_ANALYTICS_IMAGE_KEY      44
+
+/* counts above, which are of no log, could run into what is beside them */
+#define NGX_ANALYTICS_IMAGE_COUNT    ((uint64_t) 1 << 47)
 
 #define NGX_ANALYTICS_IMAGE_TOUCHED  0x01
 #define NGX_ANALYTICS_IMAGE_INEXACT  0x02
@@ -146,7 +144,6 @@ typedef struct {
 
     ngx_uint_t                   ntypes;
     ngx_uint_t                   nmeasures;
-    ngx_uint_t                   ncounted;
     uint64_t                     users;    /* that are still to come */
     uint64_t                     keys;
 
@@ -186,6 +183,23 @@ ngx_int_t ngx_analytics_image_section(ngx_analytics_image_t *image,
 /* Returns NGX_OK, or NGX_ERROR if something is missing. */
 ngx_int_t ngx_analytics_image_end(ngx_analytics_image_t *image);
 
+/* Zeroes what a zone has ever used of its memory; then it is none. */
+void ngx_analytics_image_clear(ngx_analytics_zone_t *z);
+
+
+/*
+ * ngx_analytics_restore_measures.c
+ *
+ * Sections "meas", "grup" and "cell", from p to last, taken into the zone.
+ * Return NGX_OK, or NGX_ERROR if they are malformed.
+ */
+ngx_int_t ngx_analytics_image_read_measures(ngx_analytics_image_t *image,
+    u_char *p, u_char *last);
+ngx_int_t ngx_analytics_image_read_groups(ngx_analytics_image_t *image,
+    u_char *p, u_char *last);
+ngx_int_t ngx_analytics_image_read_cells(ngx_analytics_image_t *image,
+    u_char *p, u_char *last);
+
 /*
  * An entry of "cell".  put() writes at most NGX_ANALYTICS_IMAGE_ENTRY bytes at
  * p, and returns the end.  get() takes one off *p, of which so many bytes are
@@ -196,9 +210,6 @@ u_char *ngx_analytics_image_put_cells(u_char *p, uint64_t key,
     ngx_analytics_cells_t *cells);
 ngx_int_t ngx_analytics_image_get_cells(u_char **p, uint64_t *key,
     ngx_analytics_cells_t *cells);
-
-/* Zeroes what a zone has ever used of its memory; then it is none. */
-void ngx_analytics_image_clear(ngx_analytics_zone_t *z);
 
 
 #endif /* _NGX_ANALYTICS_IMAGE_H_INCLUDED_ */

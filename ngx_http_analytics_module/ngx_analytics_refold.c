@@ -16,8 +16,6 @@
 #define NGX_ANALYTICS_REFOLD_GROUP   0x01
 #define NGX_ANALYTICS_REFOLD_CELLS   0x02
 #define NGX_ANALYTICS_REFOLD_COUNTS  0x03
-#define NGX_ANALYTICS_REFOLD_COUNTED 0x04
-#define NGX_ANALYTICS_REFOLD_GROUP2  0x05
 
 
 /* A piece that is being added. */
@@ -36,12 +34,10 @@ typedef struct {
 static ngx_int_t ngx_analytics_refold_entry(ngx_analytics_refolding_t *r,
     u_char *entry, ngx_uint_t again);
 static ngx_int_t ngx_analytics_refold_group(ngx_analytics_refolding_t *r,
-    ngx_uint_t told, ngx_uint_t again);
+    ngx_uint_t again);
 static ngx_int_t ngx_analytics_refold_cells(ngx_analytics_refolding_t *r,
     ngx_uint_t again);
 static ngx_int_t ngx_analytics_refold_counts(ngx_analytics_refolding_t *r,
-    ngx_uint_t again);
-static ngx_int_t ngx_analytics_refold_counted(ngx_analytics_refolding_t *r,
     ngx_uint_t again);
 static void ngx_analytics_refold_end(ngx_analytics_zone_t *z, ngx_int_t m,
     ngx_analytics_record_refold_t *refold);
@@ -133,18 +129,13 @@ ngx_analytics_refold_entry(ngx_analytics_refolding_t *r, u_char *entry,
     switch (*entry) {
 
     case NGX_ANALYTICS_REFOLD_GROUP:
-    case NGX_ANALYTICS_REFOLD_GROUP2:
-        return ngx_analytics_refold_group(r,
-                           *entry == NGX_ANALYTICS_REFOLD_GROUP2, again);
+        return ngx_analytics_refold_group(r, again);
 
     case NGX_ANALYTICS_REFOLD_CELLS:
         return ngx_analytics_refold_cells(r, again);
 
     case NGX_ANALYTICS_REFOLD_COUNTS:
         return ngx_analytics_refold_counts(r, again);
-
-    case NGX_ANALYTICS_REFOLD_COUNTED:
-        return ngx_analytics_refold_counted(r, again);
 
     default:
         return NGX_ERROR;
@@ -155,8 +146,7 @@ ngx_analytics_refold_entry(ngx_analytics_refolding_t *r, u_char *entry,
 /* A group's place is its name's: it is looked for again. */
 
 static ngx_int_t
-ngx_analytics_refold_group(ngx_analytics_refolding_t *r, ngx_uint_t told,
-    ngx_uint_t again)
+ngx_analytics_refold_group(ngx_analytics_refolding_t *r, ngx_uint_t again)
 {
     uint32_t               block;
     uint64_t               points, counted, hash;
@@ -166,7 +156,7 @@ ngx_analytics_refold_group(ngx_analytics_refolding_t *r, ngx_uint_t told,
     z = r->zone;
 
     points = ngx_analytics_image_varint(&r->p);
-    counted = told ? ngx_analytics_image_varint(&r->p) : points;
+    counted = ngx_analytics_image_varint(&r->p);
     name.len = *r->p++;
     name.data = r->p;
     r->p += name.len;
@@ -241,7 +231,7 @@ ngx_analytics_refold_cells(ngx_analytics_refolding_t *r, ngx_uint_t again)
 static ngx_int_t
 ngx_analytics_refold_counts(ngx_analytics_refolding_t *r, ngx_uint_t again)
 {
-    uint64_t                  skipped, older, others;
+    uint64_t                  skipped, older, others, counted, rest;
     ngx_analytics_zone_t     *z;
     ngx_analytics_measure_t  *measure;
 
@@ -251,6 +241,8 @@ ngx_analytics_refold_counts(ngx_analytics_refolding_t *r, ngx_uint_t again)
     skipped = ngx_analytics_image_varint(&r->p);
     older = ngx_analytics_image_varint(&r->p);
     others = ngx_analytics_image_varint(&r->p);
+    counted = ngx_analytics_image_varint(&r->p);
+    rest = ngx_analytics_image_varint(&r->p);
 
     if (r->p > r->last) {
         return NGX_ERROR;
@@ -260,30 +252,8 @@ ngx_analytics_refold_counts(ngx_analytics_refolding_t *r, ngx_uint_t again)
         ngx_analytics_add(z, &measure->skipped, skipped);
         ngx_analytics_add(z, &measure->older, older);
         ngx_analytics_add(z, &measure->others, others);
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_analytics_refold_counted(ngx_analytics_refolding_t *r, ngx_uint_t again)
-{
-    uint64_t                  counted, rest;
-    ngx_analytics_measure_t  *measure;
-
-    counted = ngx_analytics_image_varint(&r->p);
-    rest = ngx_analytics_image_varint(&r->p);
-
-    if (r->p > r->last) {
-        return NGX_ERROR;
-    }
-
-    if (!again && !r->known) {
-        measure = &r->zone->measures[r->m];
-
-        ngx_analytics_add(r->zone, &measure->counted, counted);
-        ngx_analytics_add(r->zone, &measure->rest, rest);
+        ngx_analytics_add(z, &measure->counted, counted);
+        ngx_analytics_add(z, &measure->rest, rest);
     }
 
     return NGX_OK;
@@ -442,7 +412,7 @@ ngx_analytics_refold_entries(ngx_analytics_zone_t *z, uint64_t signature,
             return NULL;
         }
 
-        *p++ = NGX_ANALYTICS_REFOLD_GROUP2;
+        *p++ = NGX_ANALYTICS_REFOLD_GROUP;
         p = ngx_analytics_image_put_varint(p, g->count);
         p = ngx_analytics_image_put_varint(p, g->counted);
         *p++ = g->len;
@@ -488,8 +458,6 @@ ngx_analytics_refold_entries(ngx_analytics_zone_t *z, uint64_t signature,
     p = ngx_analytics_image_put_varint(p, measure->skipped);
     p = ngx_analytics_image_put_varint(p, measure->older);
     p = ngx_analytics_image_put_varint(p, measure->others);
-
-    *p++ = NGX_ANALYTICS_REFOLD_COUNTED;
     p = ngx_analytics_image_put_varint(p, measure->counted);
 
     return ngx_analytics_image_put_varint(p, measure->rest);

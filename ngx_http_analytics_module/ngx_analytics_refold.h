@@ -10,21 +10,17 @@
  * The entries of a piece:
  *
  *     0x01    a group, numbered from 2 on as they come:
- *             *  points of it
+ *             *  points of it, and what was counted
  *             1  length of the name, and the name
  *     0x02    a chunk, as a checkpoint has it (see ngx_analytics_image.h), of
  *             series 0 (all), 1 (others) or a group's number; and 32768 above
  *             of a sketch of values below 0
- *     0x03    what was counted of the source:
+ *     0x03    counts of the source, which may be known of other classes:
  *             *  values that were no numbers
  *             *  points before the hours that are kept
  *             *  points of groups without a place
- *     0x04    of counts of all time, which may be known of other classes:
  *             *  what was counted
  *             *  what of that had no group
- *     0x05    a group, as 0x01, with
- *             *  what was counted of it, behind its points
- *             Older records have 0x01, where that is the points.
  *
  * Copyright (C) The nginx analytics authors
  */

@@ -31,12 +31,7 @@ with_section(const char *kind, const u_char *data, size_t n, size_t *len)
     for (at = HEAD; at < newer_len; at += 16 + l) {
         memcpy(&l, newer + at + 8, 8);
 
-        /* groups as they were written before take the place of the others */
-
-        if (memcmp(newer + at, kind, 4) != 0
-            && (memcmp(kind, "grup", 4) != 0
-                || memcmp(newer + at, "grps", 4) != 0))
-        {
+        if (memcmp(newer + at, kind, 4) != 0) {
             memcpy(p + *len, newer + at, 16 + l);
             *len += 16 + l;
             continue;
@@ -106,9 +101,10 @@ refused(const char *kind, const void *data, size_t n, const char *what)
 #define CELL(level, plane, series)                                            \
     level plane "\x01\0\0\0\0\0\0\0" series "\xf0\x3a\x01"
 #define NONE  "\0\0\0\0\0\0\0\0"
-#define MEASURE(signature, max)                                               \
+#define MEASURE(signature, max, counted)                                      \
     signature "\x01\0\0\0" "\0\0\0\0" NONE NONE NONE NONE NONE NONE NONE     \
-    NONE NONE NONE NONE NONE NONE NONE NONE "\0\0\0\0" max NONE
+    NONE NONE NONE NONE NONE NONE NONE NONE "\0\0\0\0" max NONE            \
+    counted NONE NONE
 
 static void
 test_malformed(void)
@@ -140,14 +136,11 @@ test_malformed(void)
           "cells of a sketch");
     taken("cell", CELL("\x03", "\x0f", "\x80\x80\x08") NONE, 23,
           "cells of distinct values");
-    taken("meas", MEASURE("\x01\0\0\0\0\0\0\0", "\x05\0\0\0")
-                  MEASURE("\x02\0\0\0\0\0\0\0", "\0\0\0\0"), 304,
-          "measures");
-    taken("cntd", "\x07\0\0\0\0\0\0\0" NONE NONE, 24, "points of one");
-    taken("grps", "\x00\x02\x00\x05\x00\x05\x01x"
+    taken("meas", MEASURE("\x01\0\0\0\0\0\0\0", "\x05\0\0\0", NONE)
+                  MEASURE("\x02\0\0\0\0\0\0\0", "\0\0\0\0",
+                          "\xff\xff\xff\xff\xff\x7f\0\0"), 352, "measures");
+    taken("grup", "\x00\x02\x00\x05\x00\x05\x01x"
                   "\x00\x03\x01\x05\x00\x02\x00", 15, "groups");
-    taken("grup", "\x00\x02\x00\x05\x00\x01x" "\x00\x03\x01\x05\x00\x00", 13,
-          "groups as they were before");
     taken("hll ", "\xff\x3f\x33", 3, "a register");
 
     refused("user", USER("\x01", "\x01") "\x06\x01", 18,
@@ -189,23 +182,24 @@ test_malformed(void)
             "cells of a plane that is not there");
     refused("cell", CELL("\x01", "\x00", "\x80\x80\x0c"), 16,
             "cells of a measure that is not there");
-    refused("meas", MEASURE(NONE, "\0\0\0\0"), 152, "a measure of nothing");
-    refused("meas", MEASURE("\x01\0\0\0\0\0\0\0", "\xe9\x03\0\0"), 152,
+    refused("meas", MEASURE(NONE, "\0\0\0\0", NONE), 176,
+            "a measure of nothing");
+    refused("meas", MEASURE("\x01\0\0\0\0\0\0\0", "\xe9\x03\0\0", NONE), 176,
             "a measure of too many groups");
-    refused("meas", MEASURE("\x01\0\0\0\0\0\0\0", "\0\0\0\0"), 151,
+    refused("meas", MEASURE("\x01\0\0\0\0\0\0\0", "\0\0\0\0",
+                            "\0\0\0\0\0\x80\0\0"), 176, "2^47 points");
+    refused("meas", MEASURE("\x01\0\0\0\0\0\0\0", "\0\0\0\0", NONE), 175,
             "half a measure");
-    refused("cntd", NONE NONE NONE NONE NONE NONE NONE NONE NONE, 72,
-            "points of a measure that is not there");
-    refused("cntd", NONE NONE NONE, 23, "half of a measure's points");
-    refused("cntd", "\0\0\0\0\0\x80\0\0" NONE NONE, 24, "2^47 points");
-    refused("grup", "\x02\x02\x00\x05\x00\x01x", 7,
+    refused("grup", "\x02\x02\x00\x05\x00\x05\x01x", 8,
             "a group of a measure that is not there");
-    refused("grup", "\x00\x01\x00\x05\x00\x01x", 7,
+    refused("grup", "\x00\x01\x00\x05\x00\x05\x01x", 8,
             "a group in the place of another");
-    refused("grup", "\x00\x02\x00\x05\x00\x01x" "\x00\x02\x00\x05\x00\x01y",
-            14, "two groups in one place");
-    refused("grup", "\x00\x02\x00\x05\x00\x01x" "\x00\x03\x00\x05\x00\x01x",
-            14, "one group in two places");
+    refused("grup", "\x00\x02\x00\x05\x00\x05\x01x"
+                    "\x00\x02\x00\x05\x00\x05\x01y", 16,
+            "two groups in one place");
+    refused("grup", "\x00\x02\x00\x05\x00\x05\x01x"
+                    "\x00\x03\x00\x05\x00\x05\x01x", 16,
+            "one group in two places");
     refused("hll ", "\x00\x00\x34", 3, "a rank that cannot be");
     refused("hll ", "\x00\x40\x01", 3, "a register that is not there");
     refused("hll ", "\x00\x00", 2, "half a register");
@@ -286,8 +280,7 @@ fix_lengths(u_char *p, size_t len)
                     || memcmp(p + end, "type", 4) == 0
                     || memcmp(p + end, "hll ", 4) == 0
                     || memcmp(p + end, "meas", 4) == 0
-                    || memcmp(p + end, "cntd", 4) == 0
-                    || memcmp(p + end, "grps", 4) == 0
+                    || memcmp(p + end, "grup", 4) == 0
                     || memcmp(p + end, "cell", 4) == 0
                     || memcmp(p + end, "user", 4) == 0
                     || memcmp(p + end, "key ", 4) == 0)
