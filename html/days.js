@@ -175,9 +175,9 @@ export class Days {
             ['Errors', `${number(ai.error_count)}${ai.error_count
                 ? ` (${share(ai.error_count, ai.total_api_calls)})` : ''}`],
             ['Tokens', number(ai.tokens_used)],
-            ['p50, p95, p99', `${PERCENTILES.map((p) =>
+            ['p50, p95, p99, seconds', PERCENTILES.map((p) =>
                 Number(ai[`${p}_response_time`].toPrecision(3)))
-                .join(' · ')} s`],
+                .join(' · ')],
         ]);
 
         this.users.show(data.user_stats);

@@ -44,6 +44,12 @@ async function send(path, list) {
 const sum = (list, value) => list.reduce((n, one) => n + value(one), 0);
 const number = (n) => n.toLocaleString('en');
 
+/* the nearest rank of what calls took */
+const rank = (p) =>
+    calls.map((one) => one.response_time).sort((a, b) => a - b)[
+        Math.ceil(p * calls.length) - 1
+    ];
+
 /* by calls descending: model, calls, errors, tokens */
 const byModel = () =>
     MODELS.map((model) => calls.filter((one) => one.model_used === model))
@@ -83,6 +89,12 @@ export async function byDay() {
                 figures[2],
                 number(sum(calls, (one) => one.tokens)),
             );
+            figures[3].split(' · ').forEach((shown, i) => {
+                const exact = rank([0.5, 0.95, 0.99][i]);
+
+                /* one percent, and three digits of it */
+                assert.ok(Math.abs(shown - exact) < 0.015 * exact, figures[3]);
+            });
             assert.match(
                 await page.locator('#times-plot .line.p99').getAttribute('d'),
                 /^M[\d.]+,[\d.]+/,
