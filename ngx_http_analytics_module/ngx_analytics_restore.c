@@ -6,11 +6,9 @@
 
 #include <ngx_config.h>
 #include <ngx_core.h>
-#include "ngx_analytics_cells.h"
 #include "ngx_analytics_hash.h"
 #include "ngx_analytics_image.h"
 #include "ngx_analytics_keys.h"
-#include "ngx_analytics_measures.h"
 #include "ngx_analytics_sessions.h"
 #include "ngx_analytics_top.h"
 #include "ngx_analytics_types.h"
