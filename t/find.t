@@ -21,7 +21,7 @@ use Analytics::Test;
 my $DATA = Analytics::Test::root_dir()
     . '/../shared/data/semicomplete-2015-05.ndjson';
 
-my $N    = $ENV{ANALYTICS_TORTURE} ? 1_000_000 : 86_000;
+my $N    = $ENV{ANALYTICS_TORTURE} ? 1_000_000 : 90_000;
 my $LIST = 1000;                # events a request
 my $TAIL = 20_000;              # too few for a part of the store
 my $PART = 32_768;

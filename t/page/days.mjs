@@ -105,9 +105,13 @@ export async function byDay() {
         await promise('users by day are what was sent', async () => {
             await page.click('#visits-table summary');
 
+            await until(
+                async () => (await rows(page, '#visits-table')).length,
+                14,
+            );
+
             const all = await rows(page, '#visits-table');
 
-            assert.equal(all.length, 14);
             assert.deepEqual(all[14 - 7].slice(1, 4), ['3', '3', '1']);
             await page.click('label:has([value=logins])');
             assert.match(
@@ -156,7 +160,10 @@ async function forecast(page) {
         );
 
         await page.click('#forecast-table summary');
-        assert.equal((await rows(page, '#forecast-table')).length, 72);
+        await until(
+            async () => (await rows(page, '#forecast-table')).length,
+            72,
+        );
         assert.equal(series.length, 72);
 
         for (const kind of ['.line.will', '.band.near', '.band.far']) {
