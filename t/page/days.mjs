@@ -5,7 +5,7 @@
 import assert from 'node:assert/strict';
 import { BASE, get, shot, until, visit } from './browser.mjs';
 import { DAY, iso, today } from './data.mjs';
-import { narrow, rows, text } from './seen.mjs';
+import { narrow, rows, text, untilRows } from './seen.mjs';
 import { promise } from './tap.mjs';
 
 const MODELS = ['big', 'small', '<b>odd</b>'];
@@ -105,12 +105,7 @@ export async function byDay() {
         await promise('users by day are what was sent', async () => {
             await page.click('#visits-table summary');
 
-            await until(
-                async () => (await rows(page, '#visits-table')).length,
-                14,
-            );
-
-            const all = await rows(page, '#visits-table');
+            const all = await untilRows(page, '#visits-table', 14);
 
             assert.deepEqual(all[14 - 7].slice(1, 4), ['3', '3', '1']);
             await page.click('label:has([value=logins])');
@@ -124,10 +119,7 @@ export async function byDay() {
             await page.click('label:has([name=days][value=custom])');
             await page.fill('#days-start', iso(today - 4 * DAY).slice(0, 10));
             await page.fill('#days-end', iso(today - 3 * DAY).slice(0, 10));
-            await until(
-                async () => (await rows(page, '#visits-table')).length,
-                2,
-            );
+            await untilRows(page, '#visits-table', 2);
             await page.fill('#days-start', iso(today).slice(0, 10));
             await until(
                 () => text(page, '#days-problem'),
@@ -160,10 +152,7 @@ async function forecast(page) {
         );
 
         await page.click('#forecast-table summary');
-        await until(
-            async () => (await rows(page, '#forecast-table')).length,
-            72,
-        );
+        await untilRows(page, '#forecast-table', 72);
         assert.equal(series.length, 72);
 
         for (const kind of ['.line.will', '.band.near', '.band.far']) {

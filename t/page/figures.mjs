@@ -18,7 +18,9 @@ import {
     sent,
     today,
 } from './data.mjs';
-import { bars, figures, rows, text, unhurt, widths } from './seen.mjs';
+import {
+    bars, figures, rows, text, unhurt, untilRows, widths,
+} from './seen.mjs';
 import { promise } from './tap.mjs';
 
 export async function emptyAndFirst() {
@@ -257,10 +259,7 @@ export async function overTime() {
                 await page.fill('#start', iso(today - 5 * DAY).slice(0, 10));
                 await page.fill('#end', iso(today - 5 * DAY).slice(0, 10));
                 await until(total, '3');
-                await until(
-                    async () => (await rows(page, '#timeline-table')).length,
-                    1,
-                );
+                await untilRows(page, '#timeline-table', 1);
             },
         );
 

@@ -3,6 +3,7 @@
  */
 
 import assert from 'node:assert/strict';
+import { until } from './browser.mjs';
 
 export const text = (page, selector) => page.locator(selector).innerText();
 
@@ -29,6 +30,13 @@ export const rows = (page, selector) =>
     page.$$eval(`${selector} tbody tr`, (all) =>
         all.map((row) => [...row.cells].map((cell) => cell.textContent)),
     );
+
+/* the same, when there are n of them */
+export async function untilRows(page, selector, n) {
+    await until(async () => (await rows(page, selector)).length, n);
+
+    return rows(page, selector);
+}
 
 export async function unhurt(page) {
     assert.equal(await page.evaluate(() => window.hurt), undefined);

@@ -83,6 +83,15 @@ sub last_id {
 }
 
 
+# Whether a checkpoint is of all that is in the log.
+
+sub checkpointed {
+    my ($health) = @_;
+
+    return $health->{checkpoint_bytes} eq $health->{log_bytes};
+}
+
+
 subtest 'killed at each point of filling and merging' => sub {
     my ($nginx, $fault) = faulty();
     my $sender = $nginx->sender(clients => 2, pause => 0.1,
@@ -223,8 +232,7 @@ subtest 'a page is what it was when it was asked for' => sub {
     ok wait_for(sub {
         my $health = $nginx->health;
 
-        return $health->{store}{behind_events} == 0
-            && $health->{checkpoint_bytes} eq $health->{log_bytes};
+        return $health->{store}{behind_events} == 0 && checkpointed($health);
     }), 'nothing is being done';
     close lease($nginx);
 
@@ -433,11 +441,7 @@ subtest 'a part is damaged, and the log does not reach back so far' => sub {
 
     # a checkpoint within it would be of no use when it is gone
 
-    ok wait_for(sub {
-        my $health = $nginx->health;
-
-        return $health->{checkpoint_bytes} eq $health->{log_bytes};
-    }), 'a checkpoint of all';
+    ok wait_for(sub { checkpointed($nginx->health) }), 'a checkpoint of all';
     unlink $segments[0];
 
     my $left = @{ log_lines($nginx->data) };
