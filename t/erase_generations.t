@@ -140,7 +140,7 @@ subtest 'a reload with another size' => sub {
     $nginx->get('/health');
 
     $nginx->set(zone => '24m');
-    Analytics::Test::write_file($nginx->dir . '/nginx.conf', $nginx->config);
+    $nginx->write_config;
     $nginx->signal('HUP');
 
     my $two;

@@ -232,6 +232,7 @@ http {
     client_max_body_size     $self->{body};
     client_body_buffer_size  $self->{buffer};
     keepalive_requests       10000000;
+    keepalive_timeout        1h;
     add_header               X-Worker \$pid always;
 
     analytics_zone site $self->{zone} {
@@ -288,6 +289,18 @@ sub write_file {
     open my $fh, '>:raw', $path or die "$path: $!\n";
     print $fh $text;
     close $fh or die "$path: $!\n";
+}
+
+
+# The file is replaced: a reload that was asked for earlier may still read it.
+
+sub write_config {
+    my ($self) = @_;
+
+    my $path = $self->dir . '/nginx.conf';
+
+    write_file("$path.new", $self->config);
+    rename "$path.new", $path or die "$path: $!\n";
 }
 
 
@@ -378,7 +391,7 @@ sub start {
     for (1 .. 5) {
         $self->{port} = free_port();
 
-        write_file($self->dir . '/nginx.conf', $self->config);
+        $self->write_config;
         unlink $self->dir . '/error.log', $self->dir . '/stderr.log';
 
         return $self if $self->try_start;
@@ -493,7 +506,7 @@ sub check {
 
     $self->{port} //= free_port();
 
-    write_file($self->dir . '/nginx.conf', $self->config);
+    $self->write_config;
     unlink $self->dir . '/stderr.log';
 
     my $pid = $self->spawn($self->command('-t', @{ $arg{more} // [] }));
@@ -556,7 +569,7 @@ sub reload {
 
     $self->set(%set);
 
-    write_file($self->dir . '/nginx.conf', $self->config);
+    $self->write_config;
 
     $self->signal('HUP');
 

@@ -105,8 +105,7 @@ sub configure {
     my ($self, %set) = @_;
 
     $self->set(%set);
-
-    Analytics::Test::write_file($self->dir . '/nginx.conf', $self->config);
+    $self->write_config;
 
     return $self;
 }
