@@ -34,9 +34,10 @@ reachable "$(dirname "$DATA")" || {
 
 # What workers read lies where they can reach it: as root they become
 # www-data, who is let into neither /root nor many a home.
-RUN=$(mktemp -d "${TMPDIR:-/tmp}/nginx-analytics.XXXXXX")
+# It has its name before it is there: a Ctrl-C leaves nothing.
+RUN=${TMPDIR:-/tmp}/nginx-analytics.$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
 trap 'rm -rf "$RUN"' EXIT
-chmod 755 "$RUN"
+mkdir -m 755 "$RUN"
 cp -r "$TOP/conf" "$RUN/analytics"
 cp -r "$BUILD/html" "$RUN/html"
 cp "$BUILD/modules/ngx_http_analytics_module.so" "$RUN/"

@@ -193,6 +193,7 @@ struct ngx_http_analytics_zone_s {
     ngx_http_analytics_job_t  erasing;
     ngx_http_analytics_job_t  refold;
     ngx_msec_t                refolded;       /* when it was looked last */
+    void                     *refolding;      /* what is read of the log */
     ngx_http_analytics_job_t  pseudonyms_job;
     ngx_analytics_pseudonyms_t  loaded;       /* by it, or by attaching */
     ngx_thread_mutex_t        pseudonyms_mutex;

@@ -376,7 +376,7 @@ ngx_uint_t ngx_http_analytics_history_sparse(ngx_http_analytics_buckets_t *b,
     ngx_http_analytics_history_t *history);
 
 
-/* what is known of a metric beside its figures: ngx_http_analytics_metrics.c */
+/* what else is known of a metric: ngx_http_analytics_metric_known.c */
 
 typedef struct {
     ngx_uint_t                       n;      /* groups, those with most first */
@@ -403,6 +403,8 @@ ngx_int_t ngx_http_analytics_metric_known(ngx_pool_t *pool,
 /* How many groups it has at most; 0: none. */
 ngx_uint_t ngx_http_analytics_metric_grouped(ngx_http_analytics_zone_t *zone,
     ngx_http_analytics_metric_t *metric);
+
+/* ngx_http_analytics_metrics.c */
 
 /*
  * group=NAME: no others, and *given.  Returns NGX_OK, NGX_DECLINED if there is

@@ -20,6 +20,15 @@
 #define NGX_HTTP_ANALYTICS_REFOLD_PAUSE  2000
 
 
+typedef struct {
+    ngx_http_analytics_zone_t   *zone;
+    ngx_analytics_refold_log_t  *job;
+    uint64_t                     position;
+    ngx_int_t                    rc;
+    ngx_analytics_fail_t        *fail;
+} ngx_http_analytics_refold_ctx_t;
+
+
 static void ngx_http_analytics_refold_work(ngx_http_analytics_zone_t *zone);
 static void ngx_http_analytics_refold_settle(ngx_http_analytics_zone_t *zone);
 static ngx_int_t ngx_http_analytics_refold_next(
@@ -30,6 +39,10 @@ static ngx_int_t ngx_http_analytics_refold_wanted(
 static ngx_int_t ngx_http_analytics_refold_where(
     ngx_http_analytics_zone_t *zone, uint64_t before, uint64_t *position,
     ngx_analytics_fail_t *fail);
+static ngx_int_t ngx_http_analytics_refold_read(
+    ngx_http_analytics_zone_t *zone, ngx_analytics_refold_log_t *job,
+    uint64_t position, ngx_analytics_fail_t *fail);
+static void ngx_http_analytics_refold_aside(ngx_http_analytics_zone_t *zone);
 static ngx_int_t ngx_http_analytics_refold_append(
     ngx_http_analytics_zone_t *zone, ngx_analytics_refold_log_t *job,
     ngx_analytics_fail_t *fail);
@@ -38,12 +51,6 @@ static ngx_int_t ngx_http_analytics_refold_record(
     ngx_analytics_fail_t *fail);
 static ngx_int_t ngx_http_analytics_refold_clear(void *ctx);
 static ngx_int_t ngx_http_analytics_refold_progress(void *ctx);
-
-
-typedef struct {
-    ngx_http_analytics_zone_t   *zone;
-    ngx_analytics_refold_log_t  *job;
-} ngx_http_analytics_refold_ctx_t;
 
 
 ngx_uint_t
@@ -72,7 +79,7 @@ ngx_http_analytics_refold_run(ngx_http_analytics_zone_t *zone)
         return;
     }
 
-    ngx_http_analytics_job_aside(zone, ngx_http_analytics_refold_work, 1);
+    ngx_http_analytics_refold_work(zone);
 
     (void) close(fd);
 }
@@ -102,6 +109,8 @@ ngx_http_analytics_refold_work(ngx_http_analytics_zone_t *zone)
     job.clear = ngx_http_analytics_refold_clear;
     job.progress = ngx_http_analytics_refold_progress;
     job.ctx = &ctx;
+
+    zone->refolding = &ctx;
 
     fail.text[0] = '\0';
 
@@ -187,7 +196,7 @@ ngx_http_analytics_refold_next(ngx_http_analytics_zone_t *zone,
     job->now = ngx_http_analytics_now();
     job->end = ngx_analytics_log_position(&zone->log);
 
-    rc = ngx_analytics_refold_segment(job, position, job->wanted->from, fail);
+    rc = ngx_http_analytics_refold_read(zone, job, position, fail);
 
     free(text);
 
@@ -263,6 +272,39 @@ ngx_http_analytics_refold_where(ngx_http_analytics_zone_t *zone,
     free(positions);
 
     return rc;
+}
+
+
+/* All but this takes locks that others wait for, and does not stand back. */
+
+static ngx_int_t
+ngx_http_analytics_refold_read(ngx_http_analytics_zone_t *zone,
+    ngx_analytics_refold_log_t *job, uint64_t position,
+    ngx_analytics_fail_t *fail)
+{
+    ngx_http_analytics_refold_ctx_t  *ctx;
+
+    ctx = job->ctx;
+
+    ctx->position = position;
+    ctx->rc = NGX_ERROR;
+    ctx->fail = fail;
+
+    ngx_http_analytics_job_aside(zone, ngx_http_analytics_refold_aside, 1);
+
+    return ctx->rc;
+}
+
+
+static void
+ngx_http_analytics_refold_aside(ngx_http_analytics_zone_t *zone)
+{
+    ngx_http_analytics_refold_ctx_t  *ctx;
+
+    ctx = zone->refolding;
+
+    ctx->rc = ngx_analytics_refold_segment(ctx->job, ctx->position,
+                                           ctx->job->wanted->from, ctx->fail);
 }
 
 

@@ -275,6 +275,8 @@ subtest 'a receiver that fails is asked again, with the same id' => sub {
 
 
 subtest 'one that hangs holds up neither requests nor others' => sub {
+    my $began = time;
+
     $receiver->answer('/hang', 'hang');
 
     $nginx->reload(log => lines(
@@ -288,7 +290,12 @@ subtest 'one that hangs holds up neither requests nor others' => sub {
     is $nginx->get('/stats/total')->{status}, 200, 'it goes on' for 1 .. 80;
 
     is alert('hang')->{webhook}{pending}, 1, 'and it has not answered yet';
-    is @{ $receiver->got('/hang') }, 1, 'nor was it asked twice';
+
+    # it is asked again when it has been given up, but not at once
+
+    my $asked = @{ $receiver->got('/hang') };
+
+    cmp_ok $asked, '<=', 1 + (time - $began) / 10, "nor was it asked often";
 };
 
 
@@ -296,13 +303,14 @@ subtest 'what was not delivered is delivered after a stop' => sub {
     my $id = (bodies('/hang'))[0]{id};
 
     $nginx->stop;
-    is @{ $receiver->got('/hang') }, 1, 'it hung till then';
+
+    my $asked = @{ $receiver->got('/hang') };
 
     $receiver->answer('/hang', 200);
     $nginx->start;
 
-    delivered('/hang', 'firing', 'firing');
-    is +(bodies('/hang'))[1]{id}, $id, 'as the same notice';
+    delivered('/hang', ('firing') x ($asked + 1));
+    is +(bodies('/hang'))[-1]{id}, $id, 'as the same notice';
 
     ok wait_for(sub { alert('hang')->{webhook}{pending} == 0 }), 'once';
     delivered('/other', 'firing');
@@ -354,7 +362,7 @@ subtest 'a killed worker is followed by another one' => sub {
     delivered('/gone', 'firing');
 };
 
-$nginx->expect_log(qr/exited on signal 9/);
+$nginx->expect_log(qr/exited on signal 9/, qr/zone .* was locked by/);
 
 
 subtest 'reminders come when they are due, and no storm' => sub {
@@ -423,6 +431,11 @@ subtest 'an hour that is not what was to be expected is told' => sub {
 # counted it is the square root, of 60 that is 7.7.
 
 subtest 'what is counted has a noise, however even it was' => sub {
+
+    # not at the end of an hour
+
+    wait_for(sub { time % 3600 < 3540 });
+
     my $hour = int(time / 3600);
     my $send = sub {
         my ($h, $n) = @_;

@@ -483,7 +483,7 @@ subtest 'after all of this' => sub {
     is_json $after, $before, 'the zone is as it was';
 
     my @lines = grep {
-        !/client \S+ closed keepalive connection/
+        !/client \S+ closed keepalive connection|\[notice\].*start worker process/
     } split /\n/, substr $nginx->error_log, $log;
 
     is scalar(grep { !/\[info\]/ } @lines), 0, 'only lines at "info"'

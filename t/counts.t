@@ -67,10 +67,14 @@ sub post {
 }
 
 
-# Waits until the period that is under way now has been counted.
+# Waits until the last period in which anything was recorded has been counted:
+# it may be over by now, and one in which nothing was has no file.
 
 sub settled {
-    my $mark = 1 + int time;
+    my $mark;
+
+    Analytics::Log->read($dir, record => sub { },
+        event => sub { $mark = 1 + int($_[0]{received} / 1e6) });
 
     ok wait_for(sub {
         grep { /-0*(\d+)\.db$/ && $1 >= $mark } glob "$dir/period-*.db"

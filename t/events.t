@@ -347,8 +347,10 @@ subtest 'nginx that is told to quit finishes an export' => sub {
 
     $nginx->signal('HUP');
 
-    ok wait_for(sub { grep { $_ != $old } $nginx->workers }),
-        'another worker is there';
+    ok wait_for(sub {
+        my @now = $nginx->workers;
+        return @now == 1 && $now[0] != $old;
+    }), 'another worker takes connections';
 
     my $rest = do { local $/; readline $slow };
 

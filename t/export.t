@@ -447,8 +447,8 @@ subtest 'an export of any length takes no memory' => sub {
 
 subtest 'who leaves in the middle does not disturb who stays' => sub {
     my $path     = '/events/export?event_type=t1&order=desc';
-    my $expected = $big->get($path)->{body};
     my $others   = connections($worker);
+    my $expected = $big->get($path)->{body};
 
     my ($stays, $body) = begin($big, $path);
 
@@ -471,7 +471,7 @@ subtest 'who leaves in the middle does not disturb who stays' => sub {
     ok $body =~ s/.*?\r\n\r\n//sr eq $expected, 'it has all of its events';
     is_deeply [$big->workers], [$worker], 'from the same worker';
 
-    ok wait_for(sub { connections($worker) == $others }),
+    ok wait_for(sub { connections($worker) <= $others }),
         'no connection is left';
 };
 

@@ -417,10 +417,16 @@ subtest 'an alert expects of an hour what the clock lets expect' => sub {
         my $nginx = Analytics::Test->new(zone => '64m', path => 1,
             locations => 'location /metrics/ { analytics_metrics site; }
                 location = /alerts { analytics_alerts site; }',
-            log => 'timezone Moved; metric daily sum type=daily field=n;
-                alert odd metric=daily anomaly=4 every=1s;')->start;
+            log => 'timezone Moved; metric daily sum type=daily field=n;'
+            )->start;
 
         post($nginx, map { event('daily', $_, n => local_clock($_)) } @hours);
+
+        # what it expects is kept: it is to see all of them the first time
+
+        $nginx->reload(log => 'timezone Moved;
+            metric daily sum type=daily field=n;
+            alert odd metric=daily anomaly=4 every=1s;');
 
         my ($alert, $reason);
 

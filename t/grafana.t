@@ -113,7 +113,7 @@ SKIP: {
 
     my $nginx = Analytics::Site->new->start;
     my $port  = $nginx->port;
-    my $config = scrape_config() =~ s/(scrape_interval:) \S+/$1 200ms/r
+    my $config = scrape_config() =~ s/(scrape_interval:) \S+/$1 1s/r
         =~ s/127\.0\.0\.1:8080/127.0.0.1:$port/r;
 
     my $prometheus = Analytics::Prometheus->new(config => $config)->start;
@@ -153,7 +153,7 @@ SKIP: {
             $post->();
 
             for my $expression (keys %left) {
-                my @got = $prometheus->query(resolve($expression, '800ms',
+                my @got = $prometheus->query(resolve($expression, '10s',
                     'site'));
 
                 # a rate of nothing that happened is no figure
@@ -163,7 +163,7 @@ SKIP: {
             }
 
             return !%left;
-        }, 20);
+        });
 
         is join("\n", sort map { "$_->{title}: $_->{expr}" } values %left), '',
             'all of ' . @targets . ' queries return data';
@@ -173,8 +173,12 @@ SKIP: {
         my ($series, $label)
             = $zone->{definition} =~ /^label_values\((\w+), (\w+)\)$/;
 
-        is_json [ map { $_->{metric}{$label} } $prometheus->query($series) ],
-            '["site"]', 'and the zone can be chosen';
+        my @zones;
+
+        wait_for(sub {
+            @zones = map { $_->{metric}{$label} } $prometheus->query($series);
+        });
+        is_json \@zones, '["site"]', 'and the zone can be chosen';
 
         # nothing of ours is told and not shown
 

@@ -27,6 +27,8 @@ my %MEMBERS = (
 
 
 subtest 'the dashboard' => sub {
+    Analytics::Test::one_day(60);
+
     my $nginx = Analytics::Site->new;
     my $conf  = $nginx->dir . '/analytics/dashboard.conf';
     my $today = strftime '%Y-%m-%d', gmtime;

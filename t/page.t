@@ -26,6 +26,8 @@ plan skip_all => 'playwright-core is not installed ("make test" does it)'
 plan skip_all => 'the pages are not built ("make html" does it)'
     unless Analytics::Site::staged();
 
+Analytics::Test::one_day(300);
+
 my $nginx = Analytics::Site->new;
 my $conf  = $nginx->dir . '/analytics/figures.conf';
 

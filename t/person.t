@@ -219,7 +219,7 @@ subtest 'more than one chunk, from the store and behind it' => sub {
     }
 
     ok wait_for(sub {
-        $nginx->json('/health')->{zones}{site}{store}{behind_events} < $all
+        $nginx->health->{store}{behind_events} < $all
             && grep { /\d\.db$/ && !/period/ } glob "$dir/*.db"
     }), 'a part of the store is there';
 
@@ -237,7 +237,7 @@ subtest 'who is forgotten is so at once' => sub {
     is ask('big')->{status}, 404, 'nothing is known';
     is ask('export')->{status}, 200, 'of others, it is';
 
-    ok wait_for(sub { $nginx->json('/health')->{zones}{site}{erasing} == 0 }), 'done';
+    ok wait_for(sub { $nginx->health->{erasing} eq '0' }), 'done';
     is ask('big')->{status}, 404, 'and stays so';
 };
 

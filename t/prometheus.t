@@ -80,6 +80,31 @@ sub post {
 }
 
 
+# What Prometheus has of a job now, named as in the text that it read.
+
+sub scraped {
+    my ($prometheus, $job) = @_;
+
+    my %got;
+
+    for ($prometheus->query("{job=\"$job\",zone=\"site\"}")) {
+        my %label = %{ $_->{metric} };
+        my $name  = delete $label{__name__};
+
+        delete @label{qw(instance job zone)};
+
+        my $labels = join ',', map { "$_=\"" . ($label{$_}
+            =~ s/(["\\])/\\$1/gr =~ s/\n/\\n/gr) . '"' }
+            sort { ($b eq 'metric') <=> ($a eq 'metric') } keys %label;
+
+        $got{ $labels eq '' ? $name : "$name\{$labels}" } = 0 + $_->{value}[1]
+            unless $name =~ /_free_/;
+    }
+
+    return \%got;
+}
+
+
 subtest 'requests are counted by how they end' => sub {
     post('{"user_id":"u","event_type":"login"}', 201) for 1 .. 3;
     post('[{"user_id":"u","event_type":"call","metadata":{"model":"m","s":2}},'
@@ -91,7 +116,14 @@ subtest 'requests are counted by how they end' => sub {
     $nginx->get('/stats/total');
     $nginx->get('/events/');
 
-    my $is = scrape();
+    # they are counted when they are logged, behind the answer
+
+    my $is;
+
+    wait_for(sub {
+        $is = scrape();
+        $is->{user_activity_tracking_api_requests_total} >= $good + $bad;
+    }, 60);
 
     is $is->{user_activity_tracking_api_requests_total}, $good + $bad, 'all';
     is $is->{user_activity_tracking_api_requests_errors_total}, $bad,
@@ -333,8 +365,7 @@ SKIP: {
 
 
     subtest 'a real Prometheus scrapes it' => sub {
-        my $config = "global:\n  scrape_interval: 200ms\n"
-            . "  scrape_timeout: 200ms\nscrape_configs:\n";
+        my $config = "global:\n  scrape_interval: 1s\nscrape_configs:\n";
 
         $config .= "  - job_name: $_\n    metrics_path: /$_\n"
             . "    static_configs:\n      - targets: [\"127.0.0.1:"
@@ -350,31 +381,30 @@ SKIP: {
         my $is   = scrape();
         my @keys = grep { !/_free_/ } sort keys %$is;
 
+        my $want = { map { $_ => 0 + $is->{$_} } @keys };
+
         for my $job (qw(metrics plain)) {
-            my %got;
+            my $got;
 
-            for ($prometheus->query("{job=\"$job\",zone=\"site\"}")) {
-                my %label = %{ $_->{metric} };
-                my $name  = delete $label{__name__};
+            # a scrape that comes late leaves a gap
 
-                delete @label{qw(instance job zone)};
+            wait_for(sub {
+                $got = scraped($prometheus, $job);
 
-                my $labels = join ',', map { "$_=\"" . ($label{$_}
-                    =~ s/(["\\])/\\$1/gr =~ s/\n/\\n/gr) . '"' }
-                    sort { ($b eq 'metric') <=> ($a eq 'metric') } keys %label;
+                return Analytics::Test::canonical($got)
+                    eq Analytics::Test::canonical($want);
+            }, 60);
 
-                $got{ $labels eq '' ? $name : "$name\{$labels}" }
-                    = 0 + $_->{value}[1];
-            }
-
-            delete $got{$_} for grep { /_free_/ } keys %got;
-
-            is_json \%got, { map { $_ => 0 + $is->{$_} } @keys },
+            is_json $got, Analytics::Test::canonical($want),
                 "$job: every sample as it is told";
         }
 
-        my ($weird) = $prometheus->query(
-            'nginx_analytics_events_total{job="weird"}');
+        my $weird;
+
+        wait_for(sub {
+            ($weird) = $prometheus->query(
+                'nginx_analytics_events_total{job="weird"}');
+        });
 
         is $weird->{metric}{zone}, $WEIRD, 'the name of the zone';
         is $weird->{value}[1], 1, 'and what is in it';

@@ -200,7 +200,7 @@ subtest 'erasure reaches the day' => sub {
 
     is $nginx->request(DELETE => "/users/$other")->{status}, 202,
         'unless the pseudonym is known';
-    ok wait_for(sub { $nginx->health->{erasing} == 0 }), 'done';
+    ok wait_for(sub { ($nginx->health->{erasing} // '') eq '0' }), 'done';
     is_deeply [files_with($other)], [], 'no file has it any more';
 };
 

@@ -11,6 +11,7 @@ use JSON::PP ();
 use List::Util qw(sum0 uniq);
 use POSIX qw(strftime);
 use Test::More;
+use Time::Local qw(timegm);
 
 use Analytics::Figures;
 use Analytics::Test;
@@ -112,6 +113,8 @@ sub random_event {
 my $berlin = Analytics::Figures->new('Europe/Berlin');
 my @YEAR   = ($berlin->midnight(2019, 12, 20), $berlin->midnight(2021, 1, 20));
 my $today  = $berlin->local_clock(sub {
+    Analytics::Test::one_day(120, timegm(localtime) - time);
+
     my @t = localtime;
     return POSIX::mktime(0, 0, 0, @t[3 .. 5], 0, 0, -1);
 });

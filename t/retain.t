@@ -52,14 +52,21 @@ post(160);
 
 is oldest(), 0, 'the log is needed for those who copy the folder';
 
-ok wait_for(sub { post(8); $nginx->age_checkpoints; oldest() > 0 }),
-    'then it loses its beginning';
+# not so much that the store, which stands back for others, is ever more behind
+
+ok wait_for(sub {
+    post(8) if $nginx->health->{store}{behind_events} < 100_000;
+    $nginx->age_checkpoints;
+    oldest() > 0;
+}), 'then it loses its beginning';
+
+my $oldest = oldest();
 
 my @parts = sort glob "$dir/*.db";
 my ($from) = $parts[0] =~ m{/(\d+)-};
 
 cmp_ok $from, '>', 0, 'as the store does';
-cmp_ok oldest(), '<=', $from, 'not more than that';
+cmp_ok $oldest, '<=', $from, 'not more than that';
 is total(), $posted, 'all are counted';
 
 

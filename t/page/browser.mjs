@@ -10,7 +10,7 @@ import { chromium } from 'playwright-core';
 
 export const BASE = (process.env.BASE_URL ?? '').replace(/\/$/, '');
 
-const PATIENCE = 1000 * (process.env.ANALYTICS_TIMEOUT ?? 30);
+const PATIENCE = 1000 * (process.env.ANALYTICS_TIMEOUT ?? 120);
 const SHOTS = process.env.SCREENSHOTS;
 const VIEWPORT = { width: 1280, height: 900 };
 

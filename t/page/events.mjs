@@ -275,6 +275,7 @@ export async function paging() {
             await page.click('#previous');
             await shows(0);
             await page.click('#next');
+            await shows(1);
         });
 
         await promise('a later page can be bookmarked', async () => {

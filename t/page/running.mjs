@@ -27,7 +27,7 @@ export async function refreshing() {
 
     const before = async (page) => {
         await page.clock.install();
-        await page.clock.pauseAt(Date.now() + 1000);
+        await page.clock.pauseAt(Date.now() + 60000);
     };
 
     await promise(
@@ -41,8 +41,8 @@ export async function refreshing() {
                     async () => /up/.test(await text(page, '#health')),
                     true,
                 );
-                page.on('request', () => {
-                    asked++;
+                page.on('request', (request) => {
+                    asked += !request.url().endsWith('/favicon.svg');
                 });
 
                 await page.evaluate(() => {
@@ -76,8 +76,11 @@ export async function refreshing() {
                 await until(() => held.length, 1);
                 await page.clock.runFor(5000);
                 assert.equal(held.length, 1);
+
+                const next = page.waitForResponse('**/stats/recent-activity*');
+
                 await held.shift().continue();
-                await page.waitForResponse('**/stats/recent-activity*');
+                await next;
                 await until(async () => {
                     await page.clock.runFor(1000);
                     return held.length;

@@ -172,6 +172,8 @@ sub at_every_step {
             last if @wrong > 5;
         }
 
+        disarm($nginx);
+
         ok !@wrong, 'all of a list or nothing, in the log and in the zone'
             or diag join "\n", @wrong;
         is $answer && $answer->{status}, 201, "there are $n steps at most";

@@ -90,7 +90,7 @@ sub treat {
         } @damage;
 
         return !@damage;
-    }, 3);
+    });
 
     push @wrong, "not told: $_->{file}, offset $_->{offset} ($_->{why})"
         for @damage;
@@ -235,7 +235,7 @@ subtest 'a header of a segment' => sub {
         if ($state->{state} eq 'ready') {
             ok wait_for(sub {
                 $nginx->error_log =~ /from offset 0 of \Q$flip->[0]\E/
-            }, 3), 'the error log names it';
+            }), 'the error log names it';
             is $nginx->json('/stats/total')->{total_events},
                 scalar @{ $nginx->log->{events} }, 'what is left is served';
         } else {

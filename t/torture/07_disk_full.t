@@ -96,10 +96,15 @@ subtest 'a small disk' => sub {
             is $nginx->get('/stats/total')->{status}, 200,
                 'questions are answered';
 
+            # they would fill it before it is looked at
+            $sender->stop;
+
             system('mount', '-o', 'remount,size=' . (1 + $round) . 'm', $data)
                 == 0 or die "no remount\n";
 
             ok taken($nginx), 'there is room again: events are taken';
+
+            $sender->start;
         }
 
         $sender->stop;
@@ -481,7 +486,7 @@ subtest 'a log that has lost its beginning' => sub {
 
     ok !@wrong, "each of $failed files cannot be opened at a start"
         or diag join "\n", @wrong;
-    cmp_ok $failed, '>', 5, 'they are some';
+    cmp_ok $failed, '>', 3, 'they are some';
 
     $nginx->set(wait => 1)->restart;
 
@@ -498,11 +503,10 @@ subtest 'a log that has lost its beginning' => sub {
 
     # nor is what they knew given up when they are taken away
 
-    unlink glob "$data/*.checkpoint";
-
     my $log = length $nginx->error_log;
 
     ok wait_for(sub {
+        unlink glob "$data/*.checkpoint";
         $nginx->post('/events/', $EVENT)->{status} == 201 and $n++;
         return substr($nginx->error_log, $log)
             =~ /no checkpoint was written: there is none to start from/;

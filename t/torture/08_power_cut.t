@@ -75,6 +75,16 @@ for ([ 'always', 'size=256k time=1s' ], [ '1s', 'size=1g time=1h' ],
             sleep rand($sync eq 'always' ? 0.2 : $sync eq 'off' ? 2.2 : 1.2);
 
             $nginx->kill_at_once;
+
+            # each has noted, with the time, what it still got
+
+            wait_for(sub {
+                my ($told) = $sender->told;
+
+                return !grep { $_->{state} eq 'open' }
+                    map { values %$_ } values %$told;
+            });
+
             push @cuts, [ $synced, time ];
 
             is $disk->failed, 0, 'all that was synced was recorded';

@@ -220,11 +220,8 @@ subtest 'what the log says' => sub {
     is $keys{ $hash->('k6') }{done}, 5000,
         'the last record of a long list says all of it';
 
-    my $text = join '', map {
-        open my $fh, '<:raw', $_ or die "$_: $!\n";
-        local $/;
-        <$fh>;
-    } grep { -f } glob $nginx->data . '/*';
+    my $text = join '', map { Analytics::Test::read_file($_) }
+        grep { -f } glob $nginx->data . '/*';
 
     is index($text, 'k' x 255), -1, 'no file has the text of a key';
 };

@@ -107,6 +107,8 @@ sub erased {
 
     # somebody asks for it once; there may be no answer
 
+    $fault->arm($points[0]);
+
     my $pid = fork // die "fork: $!\n";
 
     if (!$pid) {
@@ -114,7 +116,7 @@ sub erased {
         POSIX::_exit(0);
     }
 
-    my $stopped = $fault->stop($nginx, @points);
+    my $stopped = $fault->stops($nginx, @points);
 
     ok $stopped, 'it stops there' or note "@points";
 

@@ -109,6 +109,8 @@ sub step_by_step {
                 if $again->{status} != 201 || $again->json->{accepted} != $COUNT;
         }
 
+        disarm($nginx);
+
         is $answer && $answer->{status}, 201, "there are $n points at most";
         cmp_ok $bodies, '>', 7, "killed at $bodies of them";
 

@@ -66,7 +66,7 @@ CONF
     open my $lock, '+<', $nginx->data . '/control' or die "control: $!\n";
     flock $lock, LOCK_EX or die "flock: $!\n";
 
-    my @clients = map { $nginx->connect } 0 .. 40;
+    my @clients = map { $nginx->connect } 0 .. 11;
     my $metadata = 'x' x (256 * 1024 - length '{"user_id":"u","metadata":{"x":""}}');
 
     $_->send_raw(Analytics::Client::format_request('POST', '/long',

@@ -356,8 +356,9 @@ test_power_cut(act_pt act, ngx_uint_t always, const char *what)
 /*
  * Workers that are killed at any moment at which they append, and started
  * anew.  They do not come to their end while who kills them is late: each is
- * killed in one of the six rounds from the one it starts in.  Who is alone, and dies as it comes, may leave no control file, and
- * then numbers are passed over: that is what test_all_killed() is about.
+ * killed in one of the six rounds from the one it starts in.  Who is alone,
+ * and dies as it comes, may leave no control file, and then numbers are passed
+ * over: that is what test_all_killed() is about.
  */
 
 static void
@@ -467,8 +468,9 @@ test_workers(ngx_uint_t always)
         }
     }
 
-    ok(bad == 0 && killed == LOG_TOKENS / WORK - 3, "%zu workers are killed while they append, "
-       "sync %s", (size_t) killed, always ? "always" : "now and then");
+    ok(bad == 0 && killed == LOG_TOKENS / WORK - 3, "%zu workers are killed "
+       "while they append, sync %s", (size_t) killed,
+       always ? "always" : "now and then");
     log_ok("nothing acknowledged is missing or doubled");
     is_u64(log_walk.jumps, 0, "numbers are without gaps");
     ok(log_reads_back(log_dir, log_walk.records, log_walk.events),

@@ -112,12 +112,24 @@ sub stopped {
 sub stop {
     my ($self, $nginx, @points) = @_;
 
-    my $pid;
+    $self->arm($points[0]);
+
+    return $self->stops($nginx, @points);
+}
+
+
+# The same; the first point was armed before, since somebody else was to come
+# to it only then.
+
+sub stops {
+    my ($self, $nginx, $first, @points) = @_;
+
+    my $pid = $self->stopped($nginx, $first) or return undef;
 
     for my $point (@points) {
         $self->arm($point);
 
-        kill 'CONT', $pid if $pid;
+        kill 'CONT', $pid;
 
         $pid = $self->stopped($nginx, $point) or return undef;
     }

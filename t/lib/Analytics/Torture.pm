@@ -34,15 +34,18 @@ use Analytics::Oracle;
 use Analytics::Sender;
 use Analytics::Test qw(wait_for is_json);
 
-our @EXPORT = qw(long);
+our @EXPORT = qw(long disarm);
 
 my $TOOL = $ENV{ANALYTICS_LOG}
     || Analytics::Test::root_dir() . '/build/analytics-log';
 
 # Nothing may take long when the server is broken.
 $Analytics::Client::TIMEOUT = long() ? 120 : 60 unless $ENV{ANALYTICS_TIMEOUT};
-$SIG{ALRM} = sub { die "this takes too long\n" };
-alarm(long() ? 3600 : 600);
+$SIG{ALRM} = sub {
+    print STDERR "this takes too long\n";
+    exit 255;                   # to die might be caught
+};
+alarm(long() ? 7200 : 3600);
 
 my @KILLED = (
     qr/\[alert\].*exited on signal 9/,
@@ -68,6 +71,21 @@ sub new {
 
 
 sub data { return $_[0]->dir . '/data' }
+
+
+# A worker was to die some steps later (X-Analytics-Fault), and was not needed
+# any more: what is left of the steps is not for others.
+
+sub disarm {
+    my ($nginx) = @_;
+
+    wait_for(sub {
+        eval {
+            $nginx->post('/events/', '{"user_id":"a","event_type":"b"}',
+                headers => ['X-Analytics-Fault: 0'])->{status} == 201;
+        };
+    }) or die "no worker lives\n";
+}
 
 
 # A port that no connection is given by the system, so that nobody takes it
@@ -134,21 +152,9 @@ sub kill_at_once {
 
     $self->kill_all;
 
-    # what they had locked is free when the last of their threads is gone
-
-    wait_for(sub { !grep { !_dead($_) } @pids });
+    wait_for(sub { !grep { !Analytics::Test::dead($_) } @pids });
 
     return $self;
-}
-
-
-sub _dead {
-    my ($pid) = @_;
-
-    my $stat = Analytics::Test::read_file("/proc/$pid/stat");
-
-    return $stat eq ''
-        || $stat =~ /\) [ZX] / && 1 >= (() = glob "/proc/$pid/task/*");
 }
 
 
