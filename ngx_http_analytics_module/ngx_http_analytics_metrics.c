@@ -17,36 +17,24 @@
 #define NGX_HTTP_ANALYTICS_VALUES_MAX   50000
 #define NGX_HTTP_ANALYTICS_MERGES_MAX   4000
 
-/* ,{"time":...,"value":...} */
-#define NGX_HTTP_ANALYTICS_POINT_LEN                                          \
-    (sizeof(",{\"time\":,\"value\":}")                                        \
-     + sizeof(((ngx_http_analytics_bucket_t *) 0)->text)                      \
-     + NGX_HTTP_ANALYTICS_VALUE_LEN)
-
 
 static ngx_int_t ngx_http_analytics_metrics_list(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone);
 static ngx_int_t ngx_http_analytics_metrics_one(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone, ngx_http_analytics_metric_t *metric);
+static ngx_int_t ngx_http_analytics_metrics_asked(ngx_http_request_t *r,
+    ngx_http_analytics_series_t *s);
+static ngx_int_t ngx_http_analytics_metrics_groups(ngx_http_request_t *r,
+    ngx_http_analytics_series_t *s);
+static ngx_int_t ngx_http_analytics_metrics_merge(ngx_http_request_t *r,
+    ngx_http_analytics_series_t *s);
+static ngx_int_t ngx_http_analytics_metrics_send(ngx_http_request_t *r,
+    ngx_analytics_writer_t *w, ngx_http_analytics_series_t *s);
 static ngx_int_t ngx_http_analytics_metrics_key(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone, ngx_http_analytics_metric_t *metric,
     ngx_http_analytics_buckets_t *b, uint64_t *key);
-static ngx_int_t ngx_http_analytics_metrics_make(ngx_http_request_t *r,
-    ngx_analytics_writer_t *w, ngx_http_analytics_column_t *c,
-    ngx_http_analytics_known_t *known);
 static ngx_uint_t ngx_http_analytics_metrics_many(
-    ngx_http_analytics_metric_t *metric, ngx_http_analytics_buckets_t *b,
-    ngx_http_analytics_known_t *known, ngx_uint_t given);
-static ngx_int_t ngx_http_analytics_metrics_series(ngx_http_request_t *r,
-    ngx_analytics_writer_t *w, ngx_http_analytics_column_t *c);
-static ngx_int_t ngx_http_analytics_metrics_points(ngx_analytics_writer_t *w,
-    ngx_http_analytics_column_t *c);
-static ngx_int_t ngx_http_analytics_metrics_groups(ngx_http_request_t *r,
-    ngx_analytics_writer_t *w, ngx_http_analytics_column_t *c,
-    ngx_http_analytics_known_t *known);
-static void ngx_http_analytics_metrics_since(ngx_analytics_writer_t *w,
-    ngx_http_analytics_zone_t *zone, ngx_http_analytics_metric_t *metric,
-    ngx_http_analytics_known_t *known);
+    ngx_http_analytics_series_t *s, ngx_uint_t given);
 static ngx_uint_t ngx_http_analytics_metrics_numbers(
     ngx_http_analytics_zone_t *zone, ngx_http_analytics_metric_t *metric);
 
@@ -149,7 +137,7 @@ ngx_http_analytics_metrics_list(ngx_http_request_t *r,
             ngx_analytics_write_literal(&w, "false");
         }
 
-        ngx_http_analytics_metrics_since(&w, zone, &metric[i], &known);
+        ngx_http_analytics_metric_since(&w, zone, &metric[i], &known);
         ngx_analytics_write_literal(&w, "}");
     }
 
@@ -163,35 +151,94 @@ static ngx_int_t
 ngx_http_analytics_metrics_one(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone, ngx_http_analytics_metric_t *metric)
 {
-    uint64_t                       key[2], state;
-    ngx_int_t                      rc;
-    ngx_str_t                      text;
-    ngx_uint_t                     given;
-    const char                    *why;
-    ngx_analytics_writer_t         w;
-    ngx_http_analytics_known_t     known;
-    ngx_http_analytics_column_t    c;
-    ngx_http_analytics_buckets_t   b;
+    ngx_int_t                     rc;
+    ngx_analytics_writer_t        w;
+    ngx_http_analytics_active_t  *active;
+    ngx_http_analytics_series_t  *s;
 
-    if (ngx_http_analytics_buckets_read(r, zone, &b) != NGX_OK) {
-        return ngx_http_analytics_problem(r, NGX_HTTP_UNPROCESSABLE_ENTITY,
-                                          b.detail, b.field, NULL);
-    }
-
-    why = ngx_http_analytics_column_interval(metric, &b);
-
-    if (why) {
-        return ngx_http_analytics_problem(r, NGX_HTTP_UNPROCESSABLE_ENTITY,
-                                          why, b.field, NULL);
-    }
-
-    if (ngx_http_analytics_metrics_key(r, zone, metric, &b, key) != NGX_OK) {
+    active = ngx_http_analytics_active(r, zone);
+    if (active == NULL) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    state = ngx_http_analytics_kept_state(zone);
+    s = ngx_http_analytics_active_data(active);
 
-    rc = ngx_http_analytics_kept_find(key, state, r->pool, &text);
+    if (s == NULL) {
+        s = ngx_pcalloc(r->pool, sizeof(ngx_http_analytics_series_t));
+        if (s == NULL) {
+            return NGX_HTTP_INTERNAL_SERVER_ERROR;
+        }
+
+        s->c.zone = zone;
+        s->c.metric = metric;
+        s->c.buckets = &s->buckets;
+        s->c.active = active;
+
+        rc = ngx_http_analytics_metrics_asked(r, s);
+
+        if (rc != NGX_DECLINED) {
+            return rc;
+        }
+    }
+
+    rc = ngx_http_analytics_series_write(r, &w, s);
+
+    switch (rc) {
+
+    case NGX_OK:
+        return ngx_http_analytics_metrics_send(r, &w, s);
+
+    case NGX_AGAIN:
+        return ngx_http_analytics_active_wait(r);
+
+    case NGX_ERROR:
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+
+    default: /* NGX_DECLINED */
+        return ngx_http_analytics_damaged(r, zone);
+    }
+}
+
+
+/*
+ * What is asked for; what is merged, too, or a thread does it.  NGX_DECLINED:
+ * the answer can be written.
+ */
+
+static ngx_int_t
+ngx_http_analytics_metrics_asked(ngx_http_request_t *r,
+    ngx_http_analytics_series_t *s)
+{
+    ngx_int_t                      rc;
+    ngx_str_t                      text;
+    const char                    *why;
+    ngx_http_analytics_zone_t     *zone;
+    ngx_http_analytics_buckets_t  *b;
+
+    zone = s->c.zone;
+    b = &s->buckets;
+
+    if (ngx_http_analytics_buckets_read(r, zone, b) != NGX_OK) {
+        return ngx_http_analytics_problem(r, NGX_HTTP_UNPROCESSABLE_ENTITY,
+                                          b->detail, b->field, NULL);
+    }
+
+    why = ngx_http_analytics_column_interval(s->c.metric, b);
+
+    if (why) {
+        return ngx_http_analytics_problem(r, NGX_HTTP_UNPROCESSABLE_ENTITY,
+                                          why, b->field, NULL);
+    }
+
+    if (ngx_http_analytics_metrics_key(r, zone, s->c.metric, b, s->key)
+        != NGX_OK)
+    {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    rc = ngx_http_analytics_kept_find(s->key,
+                                      ngx_http_analytics_kept_state(zone),
+                                      r->pool, &text);
 
     if (rc != NGX_DECLINED) {
         return (rc == NGX_OK)
@@ -199,15 +246,38 @@ ngx_http_analytics_metrics_one(ngx_http_request_t *r,
                : NGX_HTTP_INTERNAL_SERVER_ERROR;
     }
 
-    if (ngx_http_analytics_metric_known(r->pool, zone, metric,
-                           ngx_http_analytics_metric_grouped(zone, metric),
-                           &b, &known)
-        != NGX_OK)
-    {
-        return ngx_http_analytics_damaged(r, zone);
+    rc = ngx_http_analytics_metrics_groups(r, s);
+
+    if (rc != NGX_DECLINED) {
+        return rc;
     }
 
-    rc = ngx_http_analytics_metric_group(r, &known, &given);
+    if (ngx_http_analytics_series_ready(r->pool, s) != NGX_OK) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    return ngx_http_analytics_metrics_merge(r, s);
+}
+
+
+/* Which groups it has, or the one that is asked for. */
+
+static ngx_int_t
+ngx_http_analytics_metrics_groups(ngx_http_request_t *r,
+    ngx_http_analytics_series_t *s)
+{
+    ngx_int_t   rc;
+    ngx_uint_t  given;
+
+    if (ngx_http_analytics_metric_known(r->pool, s->c.zone, s->c.metric,
+                   ngx_http_analytics_metric_grouped(s->c.zone, s->c.metric),
+                   &s->buckets, &s->known)
+        != NGX_OK)
+    {
+        return ngx_http_analytics_damaged(r, s->c.zone);
+    }
+
+    rc = ngx_http_analytics_metric_group(r, &s->known, &given);
 
     if (rc == NGX_ERROR) {
         return NGX_HTTP_INTERNAL_SERVER_ERROR;
@@ -219,7 +289,9 @@ ngx_http_analytics_metrics_one(ngx_http_request_t *r,
                                           &ngx_http_analytics_arg_group, NULL);
     }
 
-    if (ngx_http_analytics_metrics_many(metric, &b, &known, given)) {
+    s->n = 1 + s->known.n + s->known.others;
+
+    if (ngx_http_analytics_metrics_many(s, given)) {
         return ngx_http_analytics_problem(r, NGX_HTTP_UNPROCESSABLE_ENTITY,
                            given ? "too many values: ask for a shorter time"
                                  : "too many values: ask for one group, or a "
@@ -227,35 +299,41 @@ ngx_http_analytics_metrics_one(ngx_http_request_t *r,
                            &ngx_http_analytics_arg_group, NULL);
     }
 
-    ngx_memzero(&c, sizeof(ngx_http_analytics_column_t));
+    return NGX_DECLINED;
+}
 
-    c.zone = zone;
-    c.metric = metric;
-    c.buckets = &b;
-    c.active = ngx_http_analytics_active(r, zone);
 
-    if (c.active == NULL) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
+static ngx_int_t
+ngx_http_analytics_metrics_merge(ngx_http_request_t *r,
+    ngx_http_analytics_series_t *s)
+{
+    ngx_uint_t  merges;
 
-    rc = ngx_http_analytics_metrics_make(r, &w, &c, &known);
+    merges = ngx_http_analytics_series_merges(s);
 
-    switch (rc) {
+    if (merges > NGX_HTTP_ANALYTICS_MERGES_QUICK) {
+        ngx_http_analytics_active_job(s->c.active,
+                                      ngx_http_analytics_series_merge, s);
 
-    case NGX_OK:
-        break;
-
-    case NGX_AGAIN:
         return ngx_http_analytics_active_wait(r);
-
-    case NGX_ERROR:
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-
-    default: /* NGX_DECLINED */
-        return ngx_http_analytics_damaged(r, zone);
     }
 
-    if (known.inexact) {
+    if (merges && ngx_http_analytics_series_merge(s) != NGX_OK) {
+        return ngx_http_analytics_damaged(r, s->c.zone);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+static ngx_int_t
+ngx_http_analytics_metrics_send(ngx_http_request_t *r,
+    ngx_analytics_writer_t *w, ngx_http_analytics_series_t *s)
+{
+    uint64_t   state;
+    ngx_str_t  text;
+
+    if (s->known.inexact) {
 
         /* a header says so, which is not kept */
 
@@ -265,18 +343,22 @@ ngx_http_analytics_metrics_one(ngx_http_request_t *r,
             return NGX_HTTP_INTERNAL_SERVER_ERROR;
         }
 
-    } else if (!w.failed && ngx_http_analytics_kept_state(zone) == state
-               && ngx_http_analytics_active_state(c.active) == state)
-    {
-        /* nothing has changed while it was made, piece by piece */
-
-        text.data = w.start;
-        text.len = w.pos - w.start;
-
-        ngx_http_analytics_kept_add(key, state, &text);
+        return ngx_http_analytics_send_writer(r, w);
     }
 
-    return ngx_http_analytics_send_writer(r, &w);
+    state = ngx_http_analytics_active_state(s->c.active);
+
+    if (!w->failed && ngx_http_analytics_kept_state(s->c.zone) == state) {
+
+        /* nothing has changed while it was made, piece by piece */
+
+        text.data = w->start;
+        text.len = w->pos - w->start;
+
+        ngx_http_analytics_kept_add(s->key, state, &text);
+    }
+
+    return ngx_http_analytics_send_writer(r, w);
 }
 
 
@@ -311,42 +393,6 @@ ngx_http_analytics_metrics_key(ngx_http_request_t *r,
     key[1] = ngx_analytics_siphash(zone->sh->key, (u_char *) words,
                                    sizeof(words));
     return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_analytics_metrics_make(ngx_http_request_t *r,
-    ngx_analytics_writer_t *w, ngx_http_analytics_column_t *c,
-    ngx_http_analytics_known_t *known)
-{
-    ngx_int_t                      rc;
-    ngx_http_analytics_buckets_t  *b;
-
-    b = c->buckets;
-
-    c->values = ngx_palloc(r->pool, b->n * sizeof(ngx_http_analytics_value_t));
-    if (c->values == NULL) {
-        return NGX_ERROR;
-    }
-
-    ngx_analytics_writer_init(w, ngx_http_analytics_palloc, r->pool,
-                              256 + 48 * b->n * (known->n + 1));
-
-    ngx_analytics_write_literal(w, "{");
-    ngx_http_analytics_metric_about(w, c->metric);
-    ngx_analytics_write_literal(w, ",\"interval\":");
-    ngx_analytics_write_string(w, ngx_http_analytics_interval_name(b));
-
-    rc = ngx_http_analytics_metrics_series(r, w, c);
-
-    if (rc == NGX_OK && (known->n || known->others)) {
-        rc = ngx_http_analytics_metrics_groups(r, w, c, known);
-    }
-
-    ngx_http_analytics_metrics_since(w, c->zone, c->metric, known);
-    ngx_analytics_write_literal(w, "}");
-
-    return rc;
 }
 
 
@@ -388,143 +434,22 @@ ngx_http_analytics_metric_group(ngx_http_request_t *r,
 /* All of it may always be asked for, and so is not counted with one group. */
 
 static ngx_uint_t
-ngx_http_analytics_metrics_many(ngx_http_analytics_metric_t *metric,
-    ngx_http_analytics_buckets_t *b, ngx_http_analytics_known_t *known,
+ngx_http_analytics_metrics_many(ngx_http_analytics_series_t *s,
     ngx_uint_t given)
 {
     ngx_uint_t  n;
 
-    n = given ? 1 : known->n + known->others + 1;
+    n = given ? 1 : s->n;
 
     if (n == 1 && !given) {
         return 0;
     }
 
-    if (metric->what == NGX_HTTP_ANALYTICS_QUANTILE
-        || metric->what == NGX_HTTP_ANALYTICS_UNIQUE)
-    {
-        return n * b->cells > NGX_HTTP_ANALYTICS_MERGES_MAX;
+    if (ngx_http_analytics_metric_merged(s->c.metric)) {
+        return n * s->buckets.cells > NGX_HTTP_ANALYTICS_MERGES_MAX;
     }
 
-    return n * b->n > NGX_HTTP_ANALYTICS_VALUES_MAX;
-}
-
-
-/* ,"total":...,"series":[...] */
-
-static ngx_int_t
-ngx_http_analytics_metrics_series(ngx_http_request_t *r,
-    ngx_analytics_writer_t *w, ngx_http_analytics_column_t *c)
-{
-    ngx_int_t  rc;
-
-    rc = ngx_http_analytics_column(r->pool, c);
-
-    if (rc != NGX_OK) {
-        return rc;
-    }
-
-    ngx_analytics_write_literal(w, ",\"total\":");
-    ngx_http_analytics_value_write(w, &c->total, "null");
-    ngx_analytics_write_literal(w, ",\"series\":[");
-
-    rc = ngx_http_analytics_metrics_points(w, c);
-
-    ngx_analytics_write_literal(w, "]");
-
-    return rc;
-}
-
-
-/* There are many of them: each is written into room that is there. */
-
-static ngx_int_t
-ngx_http_analytics_metrics_points(ngx_analytics_writer_t *w,
-    ngx_http_analytics_column_t *c)
-{
-    u_char                       *p;
-    ngx_uint_t                    i;
-    ngx_http_analytics_bucket_t   bucket;
-
-    ngx_http_analytics_bucket_first(c->buckets, &bucket);
-
-    for (i = 0; i < c->buckets->n; i++) {
-
-        p = ngx_analytics_writer_room(w, NGX_HTTP_ANALYTICS_POINT_LEN);
-        if (p == NULL) {
-            return NGX_ERROR;
-        }
-
-        if (i) {
-            *p++ = ',';
-            ngx_http_analytics_bucket_next(c->buckets, &bucket);
-        }
-
-        p = ngx_cpymem(p, "{\"time\":", sizeof("{\"time\":") - 1);
-
-        /* so many bytes are copied at once */
-
-        ngx_memcpy(p, bucket.text, sizeof(bucket.text));
-        p += bucket.len;
-
-        p = ngx_cpymem(p, ",\"value\":", sizeof(",\"value\":") - 1);
-        p = ngx_http_analytics_value_format(p, &c->values[i], "null");
-        *p++ = '}';
-
-        w->pos = p;
-    }
-
-    return NGX_OK;
-}
-
-
-static ngx_int_t
-ngx_http_analytics_metrics_groups(ngx_http_request_t *r,
-    ngx_analytics_writer_t *w, ngx_http_analytics_column_t *c,
-    ngx_http_analytics_known_t *known)
-{
-    ngx_int_t   rc;
-    ngx_str_t   other;
-    ngx_uint_t  i;
-
-    ngx_str_set(&other, "other");
-
-    ngx_analytics_write_literal(w, ",\"groups\":[");
-
-    for (i = 0; i < known->n + known->others; i++) {
-
-        if (i) {
-            ngx_analytics_write_literal(w, ",");
-        }
-
-        ngx_analytics_write_literal(w, "{\"group\":");
-
-        if (i < known->n) {
-            c->group = known->groups[i].index;
-            ngx_analytics_write_string(w, &known->groups[i].name);
-
-            if (known->groups[i].error) {
-                ngx_analytics_write_literal(w, ",\"error\":");
-                ngx_analytics_write_uint(w, known->groups[i].error);
-            }
-
-        } else {
-            c->group = NGX_ANALYTICS_GROUP_OTHER;
-            ngx_analytics_write_string(w, &other);
-        }
-
-        rc = ngx_http_analytics_metrics_series(r, w, c);
-
-        if (rc != NGX_OK) {
-            return rc;
-        }
-
-        ngx_analytics_write_literal(w, "}");
-    }
-
-    ngx_analytics_write_literal(w, "]");
-
-    return NGX_OK;
+    return n * s->buckets.n > NGX_HTTP_ANALYTICS_VALUES_MAX;
 }
 
 
@@ -558,8 +483,8 @@ ngx_http_analytics_metric_about(ngx_analytics_writer_t *w,
 
 /* What it lacks: values that are none, and what was before. */
 
-static void
-ngx_http_analytics_metrics_since(ngx_analytics_writer_t *w,
+void
+ngx_http_analytics_metric_since(ngx_analytics_writer_t *w,
     ngx_http_analytics_zone_t *zone, ngx_http_analytics_metric_t *metric,
     ngx_http_analytics_known_t *known)
 {

@@ -266,6 +266,16 @@ typedef struct {
 
 
 /*
+ * Whether it is merged of sketches or registers, one a bucket; and how many of
+ * them an event loop may merge.
+ */
+#define ngx_http_analytics_metric_merged(metric)                              \
+    ((metric)->what == NGX_HTTP_ANALYTICS_QUANTILE                            \
+     || (metric)->what == NGX_HTTP_ANALYTICS_UNIQUE)
+
+#define NGX_HTTP_ANALYTICS_MERGES_QUICK  500
+
+/*
  * Answers it.  Returns NGX_OK, NGX_DECLINED if the zone is damaged or there is
  * no memory for what it holds, NGX_ERROR if there is no memory, or NGX_AGAIN:
  * ngx_http_analytics_active_wait() is to be called, of a request's only.
@@ -416,6 +426,47 @@ ngx_int_t ngx_http_analytics_metric_group(ngx_http_request_t *r,
 /* "metric":...,"type":...,"unit":..., and how wrong an estimate may be. */
 void ngx_http_analytics_metric_about(ngx_analytics_writer_t *w,
     ngx_http_analytics_metric_t *metric);
+
+/* ,"skipped":...,"complete_since":...: values that are none, and the past. */
+void ngx_http_analytics_metric_since(ngx_analytics_writer_t *w,
+    ngx_http_analytics_zone_t *zone, ngx_http_analytics_metric_t *metric,
+    ngx_http_analytics_known_t *known);
+
+
+/* the figures of one metric: ngx_http_analytics_metric_series.c */
+
+/* Zeroed before; c.buckets are its own, n and known are set. */
+typedef struct {
+    ngx_http_analytics_column_t    c;
+    ngx_http_analytics_buckets_t   buckets;
+    ngx_http_analytics_known_t     known;
+    uint64_t                       key[2];   /* by which the answer is kept */
+    ngx_uint_t                     n;        /* of all, of each group, others */
+
+    /* of all series that are merged, or of the one that is being written */
+    ngx_http_analytics_value_t    *values;
+    ngx_http_analytics_value_t    *totals;
+} ngx_http_analytics_series_t;
+
+
+/* How many sketches, or days of registers, have to be merged for it. */
+ngx_uint_t ngx_http_analytics_series_merges(ngx_http_analytics_series_t *s);
+
+/* Takes memory.  NGX_OK or NGX_ERROR. */
+ngx_int_t ngx_http_analytics_series_ready(ngx_pool_t *pool,
+    ngx_http_analytics_series_t *s);
+
+/*
+ * Merges all, also on a thread: data are the series.  Before others are
+ * written that is not needed.  NGX_OK, or NGX_DECLINED: the zone is damaged.
+ */
+ngx_int_t ngx_http_analytics_series_merge(void *data);
+
+/* Writes them, as a metric's answer.  Returns what a column does. */
+ngx_int_t ngx_http_analytics_series_write(ngx_http_request_t *r,
+    ngx_analytics_writer_t *w, ngx_http_analytics_series_t *s);
+
+
 
 /* answers that are kept: ngx_http_analytics_kept.c */
 

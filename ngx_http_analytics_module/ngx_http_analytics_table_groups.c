@@ -16,9 +16,8 @@
 #include "ngx_analytics_layout.h"
 
 
-/* sketches of a day that are merged: all of them, and on the event loop */
+/* sketches of a day that are merged, at most */
 #define NGX_HTTP_ANALYTICS_TABLE_MERGES  100000
-#define NGX_HTTP_ANALYTICS_TABLE_QUICK   1000
 
 
 /* The groups of a column. */
@@ -50,8 +49,6 @@ static ngx_int_t ngx_http_analytics_groups_find(ngx_http_request_t *r,
     ngx_http_analytics_groups_t *groups);
 static ngx_int_t ngx_http_analytics_groups_column(ngx_pool_t *pool,
     ngx_http_analytics_grouped_t *column);
-static ngx_uint_t ngx_http_analytics_groups_merged(
-    ngx_http_analytics_metric_t *metric);
 static ngx_int_t ngx_http_analytics_groups_merge(void *data);
 static ngx_int_t ngx_http_analytics_groups_rows(ngx_http_request_t *r,
     ngx_http_analytics_groups_t *groups, ngx_array_t *rows);
@@ -181,7 +178,7 @@ ngx_http_analytics_groups_find(ngx_http_request_t *r,
             return rc;
         }
 
-        if (ngx_http_analytics_groups_merged(member[k].metric)) {
+        if (ngx_http_analytics_metric_merged(member[k].metric)) {
             merges += column->n * groups->buckets.n;
         }
     }
@@ -190,7 +187,7 @@ ngx_http_analytics_groups_find(ngx_http_request_t *r,
         return NGX_DONE;
     }
 
-    return (merges > NGX_HTTP_ANALYTICS_TABLE_QUICK)
+    return (merges > NGX_HTTP_ANALYTICS_MERGES_QUICK)
            ? NGX_AGAIN : ngx_http_analytics_groups_merge(groups);
 }
 
@@ -223,7 +220,7 @@ ngx_http_analytics_groups_column(ngx_pool_t *pool,
         return NGX_ERROR;
     }
 
-    merged = ngx_http_analytics_groups_merged(metric);
+    merged = ngx_http_analytics_metric_merged(metric);
 
     if (merged) {
         return ngx_http_analytics_column_ready(pool, &column->c);
@@ -246,14 +243,6 @@ ngx_http_analytics_groups_column(ngx_pool_t *pool,
 }
 
 
-static ngx_uint_t
-ngx_http_analytics_groups_merged(ngx_http_analytics_metric_t *metric)
-{
-    return metric->what == NGX_HTTP_ANALYTICS_QUANTILE
-           || metric->what == NGX_HTTP_ANALYTICS_UNIQUE;
-}
-
-
 static ngx_int_t
 ngx_http_analytics_groups_merge(void *data)
 {
@@ -267,7 +256,7 @@ ngx_http_analytics_groups_merge(void *data)
         column = &groups->columns[k];
         known = &column->known;
 
-        if (!ngx_http_analytics_groups_merged(column->c.metric)) {
+        if (!ngx_http_analytics_metric_merged(column->c.metric)) {
             continue;
         }
 
