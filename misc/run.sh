@@ -35,7 +35,8 @@ reachable "$(dirname "$DATA")" || {
 # What workers read lies where they can reach it: as root they become
 # www-data, who is let into neither /root nor many a home.
 # It has its name before it is there: a Ctrl-C leaves nothing.
-RUN=${TMPDIR:-/tmp}/nginx-analytics.$(od -An -N8 -tx8 /dev/urandom | tr -d ' ')
+id=$(od -An -N8 -tx8 /dev/urandom)
+RUN=${TMPDIR:-/tmp}/nginx-analytics.${id// /}
 trap 'rm -rf "$RUN"' EXIT
 mkdir -m 755 "$RUN"
 cp -r "$TOP/conf" "$RUN/analytics"

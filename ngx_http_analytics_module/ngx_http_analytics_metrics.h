@@ -266,7 +266,7 @@ typedef struct {
 
 
 /*
- * Whether it is merged of sketches or registers, one a bucket; and how many of
+ * Whether it is merged of sketches or registers, one a cell; and how many of
  * them an event loop may merge.
  */
 #define ngx_http_analytics_metric_merged(metric)                              \

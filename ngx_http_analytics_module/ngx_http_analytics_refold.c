@@ -120,6 +120,8 @@ ngx_http_analytics_refold_work(ngx_http_analytics_zone_t *zone)
         rc = ngx_http_analytics_refold_next(zone, &job, &fail);
     } while (rc == NGX_OK);
 
+    zone->refolding = NULL;
+
     if (job.memory) {
         (void) munmap(job.memory, job.size);
     }

@@ -83,7 +83,7 @@ for ([ 'always', 'size=256k time=1s' ], [ '1s', 'size=1g time=1h' ],
 
                 return !grep { $_->{state} eq 'open' }
                     map { values %$_ } values %$told;
-            });
+            }) or die "requests stay open\n";
 
             push @cuts, [ $synced, time ];
 

@@ -460,7 +460,7 @@ test_workers(ngx_uint_t always)
         }
     }
 
-    __atomic_store_n(kills, UINT32_MAX / 2, __ATOMIC_RELAXED);
+    __atomic_store_n(kills, WORK, __ATOMIC_RELAXED);
 
     for (i = 0; i < 3; i++) {
         if (pids[i]) {
