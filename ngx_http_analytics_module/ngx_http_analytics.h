@@ -193,7 +193,6 @@ struct ngx_http_analytics_zone_s {
     ngx_http_analytics_job_t  erasing;
     ngx_http_analytics_job_t  refold;
     ngx_msec_t                refolded;       /* when it was looked last */
-    void                     *refolding;      /* what is read of the log */
     ngx_http_analytics_job_t  pseudonyms_job;
     ngx_analytics_pseudonyms_t  loaded;       /* by it, or by attaching */
     ngx_thread_mutex_t        pseudonyms_mutex;
@@ -735,8 +734,8 @@ void ngx_http_analytics_job_start(ngx_http_analytics_job_t *job);
  * For a job that takes long: has run() done by a thread of its own, which
  * stands back behind the event loops if nice, and waits for it.
  */
-void ngx_http_analytics_job_aside(ngx_http_analytics_zone_t *zone,
-    void (*run)(ngx_http_analytics_zone_t *zone), ngx_uint_t nice);
+void ngx_http_analytics_job_aside(void (*run)(void *data), void *data,
+    ngx_uint_t nice);
 
 
 /* when events cannot be stored: ngx_http_analytics_trouble.c */

@@ -22,8 +22,7 @@
 #define NGX_HTTP_ANALYTICS_REST   3
 
 
-static void ngx_http_analytics_checkpoint_make(
-    ngx_http_analytics_zone_t *zone);
+static void ngx_http_analytics_checkpoint_make(void *data);
 static ngx_analytics_zone_t *ngx_http_analytics_checkpoint_load(
     ngx_http_analytics_zone_t *zone, void *mem, ngx_analytics_fail_t *fail);
 static void ngx_http_analytics_unmap(u_char *mem, size_t size);
@@ -100,10 +99,10 @@ ngx_http_analytics_checkpoint_run(ngx_http_analytics_zone_t *zone)
 
     zone->hurry = 0;
 
-    ngx_http_analytics_job_aside(zone, ngx_http_analytics_checkpoint_make, 1);
+    ngx_http_analytics_job_aside(ngx_http_analytics_checkpoint_make, zone, 1);
 
     if (zone->hurry) {
-        ngx_http_analytics_job_aside(zone, ngx_http_analytics_checkpoint_make,
+        ngx_http_analytics_job_aside(ngx_http_analytics_checkpoint_make, zone,
                                      0);
     }
 
@@ -112,8 +111,10 @@ ngx_http_analytics_checkpoint_run(ngx_http_analytics_zone_t *zone)
 
 
 static void
-ngx_http_analytics_checkpoint_make(ngx_http_analytics_zone_t *zone)
+ngx_http_analytics_checkpoint_make(void *data)
 {
+    ngx_http_analytics_zone_t *zone = data;
+
     void                     *mem;
     size_t                    size;
     uint64_t                  epoch, limit;

@@ -39,7 +39,6 @@ static ngx_http_analytics_horizon_t  ngx_http_analytics_horizons[] = {
 
 static ngx_str_t  ngx_http_analytics_arg_horizon = ngx_string("horizon");
 static ngx_str_t  ngx_http_analytics_arg_interval = ngx_string("interval");
-static ngx_str_t  ngx_http_analytics_arg_group = ngx_string("group");
 
 
 ngx_int_t
@@ -253,24 +252,11 @@ ngx_http_analytics_forecast_known(ngx_http_request_t *r,
     ngx_uint_t                   given;
     ngx_http_analytics_known_t   known;
 
-    if (ngx_http_analytics_metric_known(r->pool, ctx->zone, ctx->metric,
-                 ngx_http_analytics_metric_grouped(ctx->zone, ctx->metric),
-                 &ctx->buckets, &known)
-        != NGX_OK)
-    {
-        return ngx_http_analytics_damaged(r, ctx->zone);
-    }
+    rc = ngx_http_analytics_metric_asked(r, ctx->zone, ctx->metric,
+                                         &ctx->buckets, &known, &given);
 
-    rc = ngx_http_analytics_metric_group(r, &known, &given);
-
-    if (rc == NGX_ERROR) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (rc == NGX_DECLINED) {
-        return ngx_http_analytics_problem(r, NGX_HTTP_UNPROCESSABLE_ENTITY,
-                                          "there is no such group",
-                                          &ngx_http_analytics_arg_group, NULL);
+    if (rc != NGX_DECLINED) {
+        return rc;
     }
 
     ctx->group = given ? known.groups[0].index : 0;

@@ -24,8 +24,8 @@
 
 
 typedef struct {
-    ngx_http_analytics_zone_t  *zone;
-    void                      (*run)(ngx_http_analytics_zone_t *zone);
+    void                      (*run)(void *data);
+    void                       *data;
     ngx_uint_t                  nice;
 } ngx_http_analytics_aside_t;
 
@@ -120,15 +120,15 @@ ngx_http_analytics_job_done(ngx_event_t *ev)
  */
 
 void
-ngx_http_analytics_job_aside(ngx_http_analytics_zone_t *zone,
-    void (*run)(ngx_http_analytics_zone_t *zone), ngx_uint_t nice)
+ngx_http_analytics_job_aside(void (*run)(void *data), void *data,
+    ngx_uint_t nice)
 {
     int                         err;
     pthread_t                   tid;
     ngx_http_analytics_aside_t  aside;
 
-    aside.zone = zone;
     aside.run = run;
+    aside.data = data;
     aside.nice = nice;
 
     err = pthread_create(&tid, NULL, ngx_http_analytics_job_thread, &aside);
@@ -158,7 +158,7 @@ ngx_http_analytics_job_thread(void *data)
     }
 #endif
 
-    aside->run(aside->zone);
+    aside->run(aside->data);
 
     return NULL;
 }

@@ -46,22 +46,30 @@ ngx_int_t
 ngx_http_analytics_series_ready(ngx_pool_t *pool,
     ngx_http_analytics_series_t *s)
 {
-    ngx_uint_t  n;
+    ngx_uint_t  n, merged;
 
-    n = ngx_http_analytics_metric_merged(s->c.metric) ? s->n : 1;
+    merged = ngx_http_analytics_metric_merged(s->c.metric);
 
     /* those that are not merged are written one after the other */
 
+    n = merged ? s->n : 1;
+
     s->values = ngx_palloc(pool, n * s->buckets.n
                                  * sizeof(ngx_http_analytics_value_t));
-    s->totals = ngx_palloc(pool, n * sizeof(ngx_http_analytics_value_t));
-
-    if (s->values == NULL || s->totals == NULL) {
+    if (s->values == NULL) {
         return NGX_ERROR;
     }
 
-    return ngx_http_analytics_metric_merged(s->c.metric)
-           ? ngx_http_analytics_column_ready(pool, &s->c) : NGX_OK;
+    if (!merged) {
+        return NGX_OK;
+    }
+
+    s->totals = ngx_palloc(pool, n * sizeof(ngx_http_analytics_value_t));
+    if (s->totals == NULL) {
+        return NGX_ERROR;
+    }
+
+    return ngx_http_analytics_column_ready(pool, &s->c);
 }
 
 

@@ -33,6 +33,8 @@ static ngx_int_t ngx_http_analytics_metrics_send(ngx_http_request_t *r,
 static ngx_int_t ngx_http_analytics_metrics_key(ngx_http_request_t *r,
     ngx_http_analytics_zone_t *zone, ngx_http_analytics_metric_t *metric,
     ngx_http_analytics_buckets_t *b, uint64_t *key);
+static ngx_int_t ngx_http_analytics_metrics_group(ngx_http_request_t *r,
+    ngx_http_analytics_known_t *known, ngx_uint_t *given);
 static ngx_uint_t ngx_http_analytics_metrics_many(
     ngx_http_analytics_series_t *s, ngx_uint_t given);
 static ngx_uint_t ngx_http_analytics_metrics_numbers(
@@ -260,8 +262,6 @@ ngx_http_analytics_metrics_asked(ngx_http_request_t *r,
 }
 
 
-/* Which groups it has, or the one that is asked for. */
-
 static ngx_int_t
 ngx_http_analytics_metrics_groups(ngx_http_request_t *r,
     ngx_http_analytics_series_t *s)
@@ -269,24 +269,11 @@ ngx_http_analytics_metrics_groups(ngx_http_request_t *r,
     ngx_int_t   rc;
     ngx_uint_t  given;
 
-    if (ngx_http_analytics_metric_known(r->pool, s->c.zone, s->c.metric,
-                   ngx_http_analytics_metric_grouped(s->c.zone, s->c.metric),
-                   &s->buckets, &s->known)
-        != NGX_OK)
-    {
-        return ngx_http_analytics_damaged(r, s->c.zone);
-    }
+    rc = ngx_http_analytics_metric_asked(r, s->c.zone, s->c.metric,
+                                         &s->buckets, &s->known, &given);
 
-    rc = ngx_http_analytics_metric_group(r, &s->known, &given);
-
-    if (rc == NGX_ERROR) {
-        return NGX_HTTP_INTERNAL_SERVER_ERROR;
-    }
-
-    if (rc == NGX_DECLINED) {
-        return ngx_http_analytics_problem(r, NGX_HTTP_UNPROCESSABLE_ENTITY,
-                                          "there is no such group",
-                                          &ngx_http_analytics_arg_group, NULL);
+    if (rc != NGX_DECLINED) {
+        return rc;
     }
 
     s->n = 1 + s->known.n + s->known.others;
@@ -397,7 +384,43 @@ ngx_http_analytics_metrics_key(ngx_http_request_t *r,
 
 
 ngx_int_t
-ngx_http_analytics_metric_group(ngx_http_request_t *r,
+ngx_http_analytics_metric_asked(ngx_http_request_t *r,
+    ngx_http_analytics_zone_t *zone, ngx_http_analytics_metric_t *metric,
+    ngx_http_analytics_buckets_t *b, ngx_http_analytics_known_t *known,
+    ngx_uint_t *given)
+{
+    ngx_int_t  rc;
+
+    *given = 0;
+
+    if (ngx_http_analytics_metric_known(r->pool, zone, metric,
+                           ngx_http_analytics_metric_grouped(zone, metric),
+                           b, known)
+        != NGX_OK)
+    {
+        return ngx_http_analytics_damaged(r, zone);
+    }
+
+    rc = ngx_http_analytics_metrics_group(r, known, given);
+
+    if (rc == NGX_ERROR) {
+        return NGX_HTTP_INTERNAL_SERVER_ERROR;
+    }
+
+    if (rc == NGX_DECLINED) {
+        return ngx_http_analytics_problem(r, NGX_HTTP_UNPROCESSABLE_ENTITY,
+                                          "there is no such group",
+                                          &ngx_http_analytics_arg_group, NULL);
+    }
+
+    return NGX_DECLINED;
+}
+
+
+/* NGX_OK, NGX_DECLINED if there is no such group, or NGX_ERROR. */
+
+static ngx_int_t
+ngx_http_analytics_metrics_group(ngx_http_request_t *r,
     ngx_http_analytics_known_t *known, ngx_uint_t *given)
 {
     ngx_int_t                       rc;

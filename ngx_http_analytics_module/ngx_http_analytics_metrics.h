@@ -414,14 +414,18 @@ ngx_int_t ngx_http_analytics_metric_known(ngx_pool_t *pool,
 ngx_uint_t ngx_http_analytics_metric_grouped(ngx_http_analytics_zone_t *zone,
     ngx_http_analytics_metric_t *metric);
 
+
 /* ngx_http_analytics_metrics.c */
 
 /*
- * group=NAME: no others, and *given.  Returns NGX_OK, NGX_DECLINED if there is
- * no such one, or NGX_ERROR.
+ * What is known of a metric of which a request asks: all of its groups, or, by
+ * group=NAME, one and no others, and *given.  Returns NGX_DECLINED, or what a
+ * content handler does.
  */
-ngx_int_t ngx_http_analytics_metric_group(ngx_http_request_t *r,
-    ngx_http_analytics_known_t *known, ngx_uint_t *given);
+ngx_int_t ngx_http_analytics_metric_asked(ngx_http_request_t *r,
+    ngx_http_analytics_zone_t *zone, ngx_http_analytics_metric_t *metric,
+    ngx_http_analytics_buckets_t *b, ngx_http_analytics_known_t *known,
+    ngx_uint_t *given);
 
 /* "metric":...,"type":...,"unit":..., and how wrong an estimate may be. */
 void ngx_http_analytics_metric_about(ngx_analytics_writer_t *w,
@@ -445,7 +449,7 @@ typedef struct {
 
     /* of all series that are merged, or of the one that is being written */
     ngx_http_analytics_value_t    *values;
-    ngx_http_analytics_value_t    *totals;
+    ngx_http_analytics_value_t    *totals;   /* of those that are merged */
 } ngx_http_analytics_series_t;
 
 
@@ -465,7 +469,6 @@ ngx_int_t ngx_http_analytics_series_merge(void *data);
 /* Writes them, as a metric's answer.  Returns what a column does. */
 ngx_int_t ngx_http_analytics_series_write(ngx_http_request_t *r,
     ngx_analytics_writer_t *w, ngx_http_analytics_series_t *s);
-
 
 
 /* answers that are kept: ngx_http_analytics_kept.c */

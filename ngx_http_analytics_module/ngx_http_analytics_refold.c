@@ -39,10 +39,7 @@ static ngx_int_t ngx_http_analytics_refold_wanted(
 static ngx_int_t ngx_http_analytics_refold_where(
     ngx_http_analytics_zone_t *zone, uint64_t before, uint64_t *position,
     ngx_analytics_fail_t *fail);
-static ngx_int_t ngx_http_analytics_refold_read(
-    ngx_http_analytics_zone_t *zone, ngx_analytics_refold_log_t *job,
-    uint64_t position, ngx_analytics_fail_t *fail);
-static void ngx_http_analytics_refold_aside(ngx_http_analytics_zone_t *zone);
+static void ngx_http_analytics_refold_read(void *data);
 static ngx_int_t ngx_http_analytics_refold_append(
     ngx_http_analytics_zone_t *zone, ngx_analytics_refold_log_t *job,
     ngx_analytics_fail_t *fail);
@@ -110,8 +107,6 @@ ngx_http_analytics_refold_work(ngx_http_analytics_zone_t *zone)
     job.progress = ngx_http_analytics_refold_progress;
     job.ctx = &ctx;
 
-    zone->refolding = &ctx;
-
     fail.text[0] = '\0';
 
     ngx_http_analytics_refold_settle(zone);
@@ -119,8 +114,6 @@ ngx_http_analytics_refold_work(ngx_http_analytics_zone_t *zone)
     do {
         rc = ngx_http_analytics_refold_next(zone, &job, &fail);
     } while (rc == NGX_OK);
-
-    zone->refolding = NULL;
 
     if (job.memory) {
         (void) munmap(job.memory, job.size);
@@ -167,9 +160,10 @@ static ngx_int_t
 ngx_http_analytics_refold_next(ngx_http_analytics_zone_t *zone,
     ngx_analytics_refold_log_t *job, ngx_analytics_fail_t *fail)
 {
-    char       *text;
-    uint64_t    position;
-    ngx_int_t   rc;
+    char                             *text;
+    uint64_t                          position;
+    ngx_int_t                         rc;
+    ngx_http_analytics_refold_ctx_t  *ctx;
 
     position = 0;
     rc = ngx_http_analytics_refold_wanted(zone, job);
@@ -198,11 +192,19 @@ ngx_http_analytics_refold_next(ngx_http_analytics_zone_t *zone,
     job->now = ngx_http_analytics_now();
     job->end = ngx_analytics_log_position(&zone->log);
 
-    rc = ngx_http_analytics_refold_read(zone, job, position, fail);
+    /* all but this takes locks that others wait for */
+
+    ctx = job->ctx;
+
+    ctx->position = position;
+    ctx->rc = NGX_ERROR;
+    ctx->fail = fail;
+
+    ngx_http_analytics_job_aside(ngx_http_analytics_refold_read, ctx, 1);
 
     free(text);
 
-    if (rc != NGX_OK) {
+    if (ctx->rc != NGX_OK) {
         return NGX_ERROR;
     }
 
@@ -277,33 +279,10 @@ ngx_http_analytics_refold_where(ngx_http_analytics_zone_t *zone,
 }
 
 
-/* All but this takes locks that others wait for, and does not stand back. */
-
-static ngx_int_t
-ngx_http_analytics_refold_read(ngx_http_analytics_zone_t *zone,
-    ngx_analytics_refold_log_t *job, uint64_t position,
-    ngx_analytics_fail_t *fail)
-{
-    ngx_http_analytics_refold_ctx_t  *ctx;
-
-    ctx = job->ctx;
-
-    ctx->position = position;
-    ctx->rc = NGX_ERROR;
-    ctx->fail = fail;
-
-    ngx_http_analytics_job_aside(zone, ngx_http_analytics_refold_aside, 1);
-
-    return ctx->rc;
-}
-
-
 static void
-ngx_http_analytics_refold_aside(ngx_http_analytics_zone_t *zone)
+ngx_http_analytics_refold_read(void *data)
 {
-    ngx_http_analytics_refold_ctx_t  *ctx;
-
-    ctx = zone->refolding;
+    ngx_http_analytics_refold_ctx_t *ctx = data;
 
     ctx->rc = ngx_analytics_refold_segment(ctx->job, ctx->position,
                                            ctx->job->wanted->from, ctx->fail);

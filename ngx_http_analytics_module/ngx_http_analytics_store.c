@@ -25,7 +25,7 @@
 
 static ngx_int_t ngx_http_analytics_store_begin(
     ngx_http_analytics_zone_t *zone);
-static void ngx_http_analytics_store_work(ngx_http_analytics_zone_t *zone);
+static void ngx_http_analytics_store_work(void *data);
 static ngx_int_t ngx_http_analytics_store_steps(
     ngx_http_analytics_zone_t *zone, ngx_analytics_store_conf_t *conf);
 static void ngx_http_analytics_store_tell(ngx_analytics_store_conf_t *conf);
@@ -135,7 +135,7 @@ ngx_http_analytics_store_run(ngx_http_analytics_zone_t *zone)
     ngx_http_analytics_retain_begin(zone);
 
     if (ngx_http_analytics_store_begin(zone) == NGX_OK) {
-        ngx_http_analytics_job_aside(zone, ngx_http_analytics_store_work, 1);
+        ngx_http_analytics_job_aside(ngx_http_analytics_store_work, zone, 1);
     }
 
     if (zone->store_from) {
@@ -179,8 +179,10 @@ ngx_http_analytics_store_begin(ngx_http_analytics_zone_t *zone)
 
 
 static void
-ngx_http_analytics_store_work(ngx_http_analytics_zone_t *zone)
+ngx_http_analytics_store_work(void *data)
 {
+    ngx_http_analytics_zone_t *zone = data;
+
     ngx_analytics_store_conf_t  conf;
 
     if (zone->period_now) {

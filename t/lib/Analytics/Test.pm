@@ -663,17 +663,17 @@ sub explain {
 }
 
 
-# Ends what is left, by process id.
+# Ends what is left, by process id, all at the same moment.
 
 sub kill_all {
     my ($self) = @_;
 
     @RUNNING = grep { $_ != $self } @RUNNING;
 
-    my %killed;
+    my %killed = map { $_ => 1 } keys %{ $self->processes };
 
     # the master first: it would start its workers anew
-    kill 'KILL', $self->{pid} if $self->{pid};
+    kill 'KILL', $self->{pid} // (), keys %killed;
 
     wait_for(sub {
         my @pids = keys %{ $self->processes };

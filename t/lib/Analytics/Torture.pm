@@ -146,13 +146,7 @@ sub restart {
 sub kill_at_once {
     my ($self) = @_;
 
-    my @pids = keys %{ $self->processes };
-
-    kill 'KILL', @pids;
-
     $self->kill_all;
-
-    wait_for(sub { !grep { !Analytics::Test::dead($_) } @pids });
 
     return $self;
 }
